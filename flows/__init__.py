@@ -1,0 +1,1 @@
+"""The flow collection: the main job, and flows by domain."""
