@@ -1,0 +1,1 @@
+"""Example pipelines: the functions that a configuration under ``config/`` names."""
