@@ -1,0 +1,100 @@
+"""Flows for data lakes that can be trusted: declare a workflow, hand it to an engine, read the report."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dataflow.config import PipelineConfig, SourceConfig
+    from dataflow.engine import Engine
+    from dataflow.errors import (
+        BooksUnbalanced,
+        CommitConflict,
+        ConfigError,
+        DataFlowError,
+        GateRejected,
+        LakeCorrupt,
+        LakeError,
+        LakeUnavailable,
+        LeaseHeld,
+        LeaseLost,
+        LineageError,
+        PlanError,
+        QualityError,
+        SchemaConflict,
+        SchemaDrift,
+        SourceCorrupt,
+        SourceError,
+        SourceUnavailable,
+        StageFailed,
+        TableMissing,
+    )
+    from dataflow.model import RunReport, StageReport, TableVersion
+    from dataflow.quality.rules import ValidationRule
+    from dataflow.sources import Item, Source, register_source
+    from dataflow.workflow import Stage, Workflow
+
+__all__ = [
+    "BooksUnbalanced",
+    "CommitConflict",
+    "ConfigError",
+    "DataFlowError",
+    "Engine",
+    "GateRejected",
+    "Item",
+    "LakeCorrupt",
+    "LakeError",
+    "LakeUnavailable",
+    "LeaseHeld",
+    "LeaseLost",
+    "LineageError",
+    "PipelineConfig",
+    "PlanError",
+    "QualityError",
+    "RunReport",
+    "SchemaConflict",
+    "SchemaDrift",
+    "Source",
+    "SourceConfig",
+    "SourceCorrupt",
+    "SourceError",
+    "SourceUnavailable",
+    "Stage",
+    "StageFailed",
+    "StageReport",
+    "TableMissing",
+    "TableVersion",
+    "ValidationRule",
+    "Workflow",
+    "register_source",
+]
+
+_ELSEWHERE = {
+    "Engine": "dataflow.engine",
+    "Item": "dataflow.sources",
+    "PipelineConfig": "dataflow.config",
+    "RunReport": "dataflow.model",
+    "Source": "dataflow.sources",
+    "SourceConfig": "dataflow.config",
+    "Stage": "dataflow.workflow",
+    "StageReport": "dataflow.model",
+    "TableVersion": "dataflow.model",
+    "ValidationRule": "dataflow.quality.rules",
+    "Workflow": "dataflow.workflow",
+    "register_source": "dataflow.sources",
+}
+"""Names that are not errors, and the modules that have them."""
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first asked for: a program pays for what it uses.
+    if name not in __all__:
+        raise AttributeError(f"module 'dataflow' has no attribute {name!r}")
+    found = getattr(import_module(_ELSEWHERE.get(name, "dataflow.errors")), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,119 @@
+"""A configuration file as it was written: its values, and the line of every key."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+
+from dataflow.errors import ConfigError
+
+Key = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """The values of a file, and where each of them stands."""
+
+    path: Path
+    values: dict[str, Any]
+    """As written; ``${VAR}`` is still in place, so that messages may quote what they find here."""
+    lines: Mapping[Key, int] = field(default_factory=dict[Key, int])
+    overridden: frozenset[Key] = frozenset()
+
+    def place(self, *key: str | int) -> str:
+        """Where ``key`` stands: ``flights.yaml:12: stages.flights.rows``."""
+        dotted = ".".join(str(part) for part in key)
+        nearest = (key[:end] for end in range(len(key), -1, -1))
+        found = next((k for k in nearest if k in self.overridden or k in self.lines), ())
+        if found in self.overridden:
+            return f"--set {dotted}"
+        return f"{shown(self.path)}:{self.lines.get(found, 1)}: {dotted}".removesuffix(": ")
+
+
+def shown(path: Path) -> str:
+    """The path as short as it stays right: relative below the working directory."""
+    absolute = path.absolute()
+    here = Path.cwd()
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
+
+
+def read_document(path: str | os.PathLike[str]) -> Document:
+    """Read a YAML file.
+
+    Errors: ConfigError, with file and line, where it cannot be read as one mapping without duplicate keys.
+    """
+    file = Path(path)
+    text = _read(file)
+    name = shown(file)
+    try:
+        node = yaml_parser().compose(io.StringIO(text))
+        lines = dict(_lines(node, (), name)) if node is not None else {}
+        values = yaml_parser().load(io.StringIO(text))
+    except MarkedYAMLError as error:
+        raise _invalid(error, name) from None
+    except YAMLError as error:
+        raise ConfigError(f"{name}: not valid YAML: {str(error).splitlines()[0]}", file=name) from None
+    if values is None:
+        raise ConfigError(f"{name}: the file is empty; it needs `pipeline` and `sources`", file=name)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name}:1: keys with values are expected, `pipeline: ...`, `sources: ...`", file=name)
+    return Document(file, cast(dict[str, Any], values), lines)
+
+
+def _invalid(error: Any, name: str) -> ConfigError:
+    line: int = error.problem_mark.line + 1 if error.problem_mark else 1
+    return ConfigError(f"{name}:{line}: not valid YAML: {error.problem or error.context}", file=name, line=line)
+
+
+def yaml_parser() -> Any:
+    """A parser of plain values."""
+    # Any: ruamel's nodes and loaders carry no types.
+    return YAML(typ="safe", pure=True)
+
+
+def _read(file: Path) -> str:
+    name = shown(file)
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{name}: there is no such configuration file; name one with --config", file=name) from None
+    except IsADirectoryError:
+        raise ConfigError(f"{name}: is a folder; name a YAML file in it with --config", file=name) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name}: is not UTF-8 text (byte {error.start}); save it as UTF-8", file=name) from None
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read: {error.strerror}", file=name) from None
+
+
+def _lines(node: Any, at: Key, name: str) -> Iterator[tuple[Key, int]]:
+    kind = cast(type[Any], type(node))
+    children = node.value
+    yield at, node.start_mark.line + 1
+    if issubclass(kind, SequenceNode):
+        for index, item in enumerate(children):
+            yield from _lines(item, (*at, index), name)
+    if issubclass(kind, MappingNode):
+        yield from _mapping_lines(children, at, name)
+
+
+def _mapping_lines(items: Sequence[tuple[Any, Any]], at: Key, name: str) -> Iterator[tuple[Key, int]]:
+    seen: dict[str, int] = {}
+    for key, value in items:
+        line: int = key.start_mark.line + 1
+        text = str(key.value) if issubclass(type(key), ScalarNode) else str(line)
+        if text in seen:
+            dotted = ".".join(str(part) for part in (*at, text))
+            message = f"{name}:{line}: {dotted}: given twice, first on line {seen[text]}; keep one"
+            raise ConfigError(message, file=name, line=line, key=dotted)
+        seen[text] = line
+        for found, at_line in _lines(value, (*at, text), name):
+            # A key's line helps more than that of a value that begins below it.
+            yield found, line if found == (*at, text) else at_line

@@ -1,0 +1,193 @@
+"""The configuration of a pipeline: one YAML file, frozen models, every key documented.
+
+The same models hold what the Python API declares, so that both spell one workflow.
+"""
+
+from __future__ import annotations
+
+import difflib
+import zoneinfo
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
+
+from pydantic import Field, field_validator, model_validator
+
+from dataflow.config.durations import Duration, PositiveDuration
+from dataflow.model import Frozen, Severity
+
+Name = Annotated[str, Field(min_length=1)]
+Names = tuple[Name, ...]
+
+
+class RuleConfig(Frozen):
+    """One validation rule: a SQL predicate over a row, or a Great Expectations expectation."""
+
+    name: Name
+    predicate: str | None = None
+    """SQL that is true of a good row; a row whose answer is unknown (null) passes."""
+    expectation: dict[str, Any] | None = None
+    """``type`` (``expect_...``) and its arguments."""
+    severity: Severity = "critical"
+    mostly: float = Field(default=1.0, gt=0, le=1)
+    """Share of rows that must pass."""
+    on_fail: Literal["fail", "quarantine", "warn"] | None = None
+    """What failing does; by default critical quarantines rows (or fails, for rules about the
+    batch), warning warns and info only measures."""
+
+
+class DeduplicateConfig(Frozen):
+    """One row per key."""
+
+    key: Names = Field(min_length=1)
+    order_by: Names = ()
+    """Columns that decide which row is first; by default the order of arrival."""
+    keep: Literal["first", "last"] = "first"
+
+
+class IncrementalConfig(Frozen):
+    """Process only new input rows and merge them into the table by key."""
+
+    key_columns: Names = Field(min_length=1)
+    timestamp_column: Name
+    """The row with the greatest value wins; ties go to the row that arrived last."""
+
+
+class WindowConfig(Frozen):
+    """Tumbling windows in event time. The engine adds ``window_start`` and ``window_end``."""
+
+    window_size: PositiveDuration
+    late_arrival_tolerance: Duration = timedelta(0)
+    """How far behind the newest event time seen a row may arrive; later rows go to the late table."""
+    trigger_interval: Duration = timedelta(0)
+    """The stage is not run again sooner than this after its last publication."""
+    time_column: str | None = None
+    """By default the incremental ``timestamp_column``, else the input's only temporal column."""
+    time_zone: str | None = None
+    """Windows are cut in this zone's local time; by default in UTC."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_exists(cls, value: str | None) -> str | None:
+        known = zoneinfo.available_timezones()
+        # A machine without a zone database cannot judge; Polars brings its own.
+        if value is not None and known and value not in known:
+            near = difflib.get_close_matches(value, known, n=1) or ["Europe/Rome"]
+            raise ValueError(f"unknown time zone; did you mean {near[0]!r}?")
+        return value
+
+
+class StorageConfig(Frozen):
+    """How a stage's table is stored. Tables are Delta tables of Parquet files."""
+
+    format: Literal["parquet", "delta"] = "parquet"
+    """Both say the same here: Parquet files under a Delta log."""
+    partition_by: Names = ()
+    compression: Literal["zstd", "snappy", "lz4", "gzip", "uncompressed"] = "zstd"
+    compression_level: int | None = None
+    """From 1 to 22 for zstd, 0 to 9 for gzip; the other codecs have none."""
+
+    _LEVELS: ClassVar[dict[str, tuple[int, int]]] = {"zstd": (1, 22), "gzip": (0, 9)}
+
+    @model_validator(mode="after")
+    def _level_fits(self) -> Self:
+        if self.compression_level is None:
+            return self
+        if self.compression not in self._LEVELS:
+            raise ValueError(f"compression_level has no meaning for {self.compression}; leave it out")
+        low, high = self._LEVELS[self.compression]
+        if not low <= self.compression_level <= high:
+            raise ValueError(f"compression_level of {self.compression} goes from {low} to {high}")
+        return self
+
+
+class RetryConfig(Frozen):
+    """How often a step is tried when it fails for a reason that may pass."""
+
+    attempts: int = Field(default=3, ge=1)
+    delay_seconds: float = Field(default=60, ge=0)
+    """Wait between attempts, jittered by up to a half."""
+    timeout_minutes: float | None = Field(default=None, gt=0)
+    """Time limit of one attempt."""
+
+
+class CacheConfig(Frozen):
+    """Reuse of what an interrupted or rejected run had already staged."""
+
+    expires_after: PositiveDuration | None = None
+    """What was staged longer ago than this is staged again; by default it never expires."""
+
+
+class StageOptions(Frozen):
+    """What sources and tasks have in common."""
+
+    gate: tuple[RuleConfig, ...] = ()
+    storage: StorageConfig = StorageConfig()
+    retry: RetryConfig = RetryConfig()
+    cache: CacheConfig = CacheConfig()
+
+
+class SourceConfig(StageOptions):
+    """A source and how it is landed; keys that are not listed here belong to its type."""
+
+    type: Name = "file"
+    options: dict[str, Any] = Field(default={})
+    """Written flat, beside ``type``: ``{type: file, path: flights/*.csv.gz}``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        source = cast(Mapping[str, Any], data)
+        if not isinstance(source.get("options", {}), Mapping):
+            return source
+        known, own = split_options(source)
+        return {**known, "options": own}
+
+
+class TaskConfig(StageOptions):
+    """A stage that computes a table from other tables."""
+
+    function: str
+    """``package.module:function``; takes and returns LazyFrames."""
+    depends_on: Names = ()
+    """Inputs in the order of the function's parameters; by default the parameters' names."""
+    partition_by: Names = ()
+    """Run one unit per value of these columns; every row of a unit stays in its partition."""
+    rows: Literal["any", "preserved", "grouped"] = "any"
+    """``preserved``: one row out for each row of the first input.
+    ``grouped``: ``members`` counts the rows in each group."""
+    members: Name | None = None
+    deduplicate: DeduplicateConfig | None = None
+    incremental: IncrementalConfig | None = None
+    window: WindowConfig | None = None
+
+
+class RunConfig(Frozen):
+    """How runs behave."""
+
+    threads: int = Field(default=2, ge=1)
+    """Steps at the same time."""
+    task_groups: int = Field(default=64, ge=1, le=64)
+    """Units of a stage are coalesced by bytes into at most this many tasks."""
+    lease_seconds: float = Field(default=120, gt=0)
+    """A run that has not been heard of for this long is taken for dead."""
+
+
+class PipelineConfig(Frozen):
+    """A whole pipeline."""
+
+    pipeline: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    lake: str | None = None
+    """Folder or object-store URI; a relative path counts from the configuration file."""
+    sources: dict[str, SourceConfig] = Field(min_length=1)
+    stages: dict[str, TaskConfig] = Field(default={})
+    run: RunConfig = RunConfig()
+
+
+def split_options(source: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keys of a source that every source has, and those of its type."""
+    known = {key: value for key, value in source.items() if key in SourceConfig.model_fields and key != "options"}
+    own = {key: value for key, value in source.items() if key not in SourceConfig.model_fields}
+    return known, {**source.get("options", {}), **own}

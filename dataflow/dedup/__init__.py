@@ -1,0 +1,1 @@
+"""Removing duplicates: one module per strategy."""

@@ -1,0 +1,9 @@
+"""Runs a plan: stage, audit, publish, record."""
+
+from __future__ import annotations
+
+from dataflow.engine.engine import Engine, find_runner
+from dataflow.engine.events import Event, Observer
+from dataflow.engine.runner import Runner
+
+__all__ = ["Engine", "Event", "Observer", "Runner", "find_runner"]

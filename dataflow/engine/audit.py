@@ -1,0 +1,47 @@
+"""Puts a staged batch before its gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from dataflow.engine.job import StageJob, side_table
+from dataflow.engine.seams import Seam, reach
+from dataflow.lake.schema import from_json
+from dataflow.model import Manifest, Verdict, manifest_digest
+from dataflow.quality.gate import audit
+
+
+def audit_batch(job: StageJob, manifests: Sequence[Manifest]) -> Verdict:
+    """The gate's verdict about exactly the staged files.
+
+    Rules about rows judge every row that the stage returned, quarantined ones among them; rules about
+    the batch judge what is going to be published.
+    """
+    named = manifest_digest(manifests)
+    rules = job.stage.gate
+    if not rules or not manifests:
+        # Without manifests the batch only drops units: there are no rows to judge.
+        return Verdict(stage=job.stage.name, batch_id=job.plan.batch_id, digest=named)
+    good = _scan(job, manifests, job.stage.name)
+    aside = _scan(job, manifests, side_table(job.stage.name, "quarantine"))
+    about = {"stage": job.stage.name, "batch_id": job.plan.batch_id, "digest": named}
+    if aside is None:
+        verdict = audit(good, rules, **about)
+    else:
+        columns = good.collect_schema().names()
+        rows = audit(pl.concat([good, aside.select(columns)]), [r for r in rules if r.scope == "row"], **about)
+        batch = audit(good, [r for r in rules if r.scope == "batch"], **about)
+        found = {r.rule: r for r in (*rows.results, *batch.results)}
+        verdict = rows.model_copy(update={"results": tuple(found[r.name] for r in rules)})
+    reach(Seam.AUDITED, job.stage.name)
+    return verdict
+
+
+def _scan(job: StageJob, manifests: Sequence[Manifest], table: str) -> pl.LazyFrame | None:
+    paths = [f.path for m in manifests for f in m.files if f.table == table and f.role != "carried"]
+    schemas = [m.schemas[table] for m in manifests if table in m.schemas]
+    if not schemas or (not paths and table != job.stage.name):
+        return None
+    return job.lake.scan_files(table, paths, from_json(schemas[0]))

@@ -1,0 +1,111 @@
+"""``Engine``: runs a workflow on a lake through a runner."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from dataflow.engine.events import Event, Observer
+from dataflow.engine.planning import Planning
+from dataflow.engine.repair import check_owner
+from dataflow.engine.run import Run, new_run_id
+from dataflow.engine.runner import RunContext, Runner
+from dataflow.engine.seams import Seam, reach
+from dataflow.engine.watermarks import watermarks
+from dataflow.errors import ConfigError
+from dataflow.lake.lake import Lake
+from dataflow.lake.lease import read_state
+from dataflow.model import RunReport
+from dataflow.plan import Plan, StagePlan
+from dataflow.workflow import Workflow
+
+
+class Engine:
+    """Runs workflows.
+
+    ``lake`` is a folder, a URI or a ``Lake``; by default the workflow's own, else ``lake/<name>``
+    in the working directory. ``runner`` is the name of an installed runner (``prefect``, ``inline``)
+    or a runner; where a named one is not installed, that is an error and nothing stands in for it.
+    """
+
+    def __init__(
+        self,
+        lake: str | os.PathLike[str] | Lake | None = None,
+        *,
+        runner: str | Runner = "prefect",
+        storage_options: Mapping[str, str] | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._lake = lake
+        self._storage_options = storage_options
+        self._observer = observer
+        self.runner: Runner = find_runner(runner) if isinstance(runner, str) else runner
+
+    def execute(self, workflow: Workflow, *, incremental: bool = True, select: str | Iterable[str] = ()) -> RunReport:
+        """Run what is stale of ``workflow``; all of it without ``incremental``.
+
+        A rejected gate or a failed stage is told in the report; an error is raised where nothing can be run.
+        Errors: ConfigError, PlanError, LakeError, LeaseLost.
+        """
+        lake = self.lake(workflow)
+        selected = _selected(workflow, select)
+        run_id = new_run_id()
+        context = RunContext(
+            pipeline=workflow.name,
+            run_id=run_id,
+            lake_uri=lake.uri,
+            threads=workflow.run.threads,
+            storage_options=lake.storage_options,
+            watermarks=lambda: watermarks(workflow, read_state(lake, workflow.name)),
+        )
+        run = Run(workflow, lake, self.runner, run_id, full=not incremental, selected=selected, observe=self._observe)
+        report = self.runner.run(context, run.execute)
+        reach(Seam.RUN_SHOWN)
+        return report
+
+    def plan(self, workflow: Workflow, *, incremental: bool = True, select: str | Iterable[str] = ()) -> Plan:
+        """What ``execute`` would do, and why; touches nothing."""
+        lake = self.lake(workflow)
+        selected = _selected(workflow, select)
+        state = read_state(lake, workflow.name)
+        check_owner(lake, workflow, state)
+        planning = Planning(workflow, lake, state, new_run_id(), full=not incremental)
+        plans: dict[str, StagePlan] = {}
+        for name, stage in workflow.stages.items():
+            if name in selected:
+                upstream = [i for i in stage.inputs if i in plans and plans[i].action in ("run", "depends")]
+                reason = f"after {', '.join(upstream)}: what changes there tells which partitions are stale"
+                plans[name] = StagePlan(name, "depends", reason) if upstream else planning.plan(stage)
+        return Plan(workflow.name, lake.uri, tuple(plans.values()))
+
+    def lake(self, workflow: Workflow) -> Lake:
+        """The lake that ``workflow`` runs on."""
+        if isinstance(self._lake, Lake):
+            return self._lake
+        return Lake(os.fspath(self._lake or workflow.lake or Path("lake", workflow.name)), self._storage_options)
+
+    def _observe(self, event: Event) -> None:
+        if self._observer is not None:
+            self._observer(event)
+
+
+def _selected(workflow: Workflow, select: str | Iterable[str]) -> set[str]:
+    wanted = [select] if isinstance(select, str) else list(select)
+    return workflow.select(wanted) if wanted else set(workflow.stages)
+
+
+def find_runner(name: str) -> Runner:
+    """The installed runner of this name (entry points ``dataflow.runners``)."""
+    points = {point.name: point for point in entry_points(group="dataflow.runners")}
+    if name not in points:
+        raise ConfigError.unknown("runner", name, points)
+    try:
+        runner: Any = points[name].load()
+    except ImportError as error:
+        raise ConfigError(
+            f"runner {name!r} cannot be loaded: {error}; install what it needs, or take runner='inline'", name=name
+        ) from error
+    return runner()

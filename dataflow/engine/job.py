@@ -1,0 +1,84 @@
+"""What a unit's worker is handed: references and settings, nothing that holds data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import polars as pl
+
+from dataflow.lake.lake import Lake
+from dataflow.lake.staging import Target
+from dataflow.lake.state import LateStep
+from dataflow.lineage.row_ids import Carried
+from dataflow.model import FileRole, Unit
+from dataflow.plan import StagePlan
+from dataflow.sources import Source
+from dataflow.workflow import Stage
+
+ROW_ID = "_row_id"
+BATCH_ID = "_batch_id"
+OFFSET_BITS = 40
+"""A row id is the id of the row's file, shifted by this, plus the row's number in it."""
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """One batch of one stage."""
+
+    lake: Lake
+    pipeline: str
+    run_id: str
+    stage: Stage
+    plan: StagePlan
+    started_at: datetime
+    sliced: tuple[str, ...] = ()
+    """Inputs of which a unit reads its own partition only."""
+    source: Source | None = None
+    columns: tuple[str, ...] = ()
+    """The contract of a source's items."""
+    carried: Carried | None = None
+    """Which row ids ride through the stage's function."""
+    time_column: str | None = None
+    late_steps: tuple[LateStep, ...] = ()
+    restated: Mapping[int, int] = field(default_factory=dict[int, int])
+    """File ids of corrected files, and under which id their name was first seen."""
+    file_id_max: int = 0
+    """The last file id given away when the batch was planned."""
+
+    def target(self, unit: Unit, table: str | None = None, role: FileRole = "new") -> Target:
+        """Where rows of ``unit`` are staged: the stage's table, or one beside it."""
+        storage = self.stage.storage
+        return Target(
+            table=table or self.stage.name,
+            unit=unit,
+            run_id=self.run_id,
+            role=role,
+            partition_by=storage.partition_by if role != "side" else (),
+            compression=storage.compression,
+            compression_level=storage.compression_level,
+        )
+
+
+def side_table(stage: str, what: str) -> str:
+    """The table beside a stage's own that keeps its ``quarantine``, ``late`` rows or ``duplicates``."""
+    return f"{stage}__{what}"
+
+
+SIDE_TABLES = ("quarantine", "late", "duplicates")
+
+
+def is_row_id(column: str) -> bool:
+    """Whether a column is a row id of ours: ``_row_id``, ``_<input>_row_id``."""
+    return column == ROW_ID or (column.startswith("_") and column.endswith(ROW_ID))
+
+
+def is_system(column: str) -> bool:
+    """Whether a column is ours, and never shown to a user's function."""
+    return column in (BATCH_ID, "_ingested_at", "_source_file") or is_row_id(column)
+
+
+def user_schema(schema: pl.Schema) -> pl.Schema:
+    """The columns that a user's function sees."""
+    return pl.Schema({name: dtype for name, dtype in schema.items() if not is_system(name)})

@@ -1,0 +1,144 @@
+"""Plans stages against one state of the journal and pinned versions of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import polars as pl
+
+from dataflow.engine.job import StageJob, is_row_id, user_schema
+from dataflow.errors import ConfigError, PlanError
+from dataflow.lake.lake import Lake, Snapshot
+from dataflow.lake.state import FileRecord, Outputs, PipelineState, file_key
+from dataflow.lineage.row_ids import Carried, carried_ids
+from dataflow.model import TableVersion
+from dataflow.plan import StagePlan, plan_source, plan_task, sliced_inputs
+from dataflow.sources import Source, source_type
+from dataflow.windows.assignment import window_type
+from dataflow.windows.lateness import time_column_of
+from dataflow.workflow import Stage, Workflow
+
+
+class Planning:
+    """What a run knows when it plans: stages read the versions that are pinned here."""
+
+    def __init__(self, workflow: Workflow, lake: Lake, state: PipelineState, run_id: str, *, full: bool) -> None:
+        self.workflow = workflow
+        self.lake = lake
+        self.state = state
+        self.run_id = run_id
+        self.full = full
+        self.started_at = datetime.now(UTC)
+        heads = {name: lake.head(name) for name in workflow.stages}
+        self._pinned: dict[str, TableVersion] = {name: head for name, head in heads.items() if head is not None}
+        self._sources: dict[str, Source] = {}
+
+    def plan(self, stage: Stage) -> StagePlan:
+        """Which units of ``stage`` are stale; an input that has no table yet has nothing to read.
+
+        Errors: PlanError, SourceError, LakeError.
+        """
+        if stage.kind == "source":
+            return plan_source(stage, self.source(stage), self.state, full=self.full)
+        if missing := [name for name in stage.inputs if name not in self._pinned]:
+            return StagePlan(stage.name, "skip", f"{', '.join(missing)} has no rows yet")
+        inputs = {name: self.lake.snapshot(self._pinned[name]) for name in stage.inputs}
+        return plan_task(stage, inputs, self.lake, self.state, full=self.full)
+
+    def source(self, stage: Stage) -> Source:
+        """The stage's source, made once."""
+        if stage.name not in self._sources:
+            assert stage.source is not None
+            kind = source_type(stage.source.type)
+            self._sources[stage.name] = kind(stage.name, kind.Config.model_validate(stage.source.options))
+        return self._sources[stage.name]
+
+    def learn(self, records: Sequence[FileRecord]) -> None:
+        """Take note of files that were reserved in the journal."""
+        files = {**self.state.files, **{file_key(r.source, r.name): r for r in records}}
+        following = max([self.state.next_file_id, *(r.file_id + 1 for r in records)])
+        self.state = self.state.model_copy(update={"files": files, "next_file_id": following})
+
+    def published(self, stage: Stage, outputs: Outputs) -> None:
+        """Pin what a stage has just published."""
+        self._pinned |= {o.table: o for o in outputs.outputs if o.table == stage.name}
+
+    def versions(self) -> dict[str, int]:
+        """The pinned versions: the release that belongs together."""
+        return {name: version.version for name, version in self._pinned.items()}
+
+    def snapshot(self, stage: str) -> Snapshot | None:
+        """The pinned version of a stage's table."""
+        return self.lake.snapshot(self._pinned[stage]) if stage in self._pinned else None
+
+    def job(self, stage: Stage, plan: StagePlan) -> StageJob:
+        """Everything that the stage's units need.
+
+        Errors: ConfigError and PlanError for a window that cannot be cut or judged.
+        """
+        base = StageJob(
+            self.lake,
+            self.workflow.name,
+            self.run_id,
+            stage,
+            plan,
+            self.started_at,
+            file_id_max=self.state.next_file_id - 1,
+        )
+        if stage.kind == "source":
+            return replace(base, source=self.source(stage), columns=self._contract(stage, plan))
+        assert plan.inputs is not None
+        sliced = tuple(sliced_inputs(stage, plan.inputs))
+        time_column = self._time_column(stage, plan)
+        return replace(
+            base,
+            sliced=sliced,
+            time_column=time_column,
+            carried=self._carried(stage, plan, sliced, time_column),
+            late_steps=self.state.stage(stage.name).late_steps if time_column else (),
+            restated={f.file_id: f.first_id for f in self.state.files.values() if f.file_id != f.first_id},
+        )
+
+    def _contract(self, stage: Stage, plan: StagePlan) -> tuple[str, ...]:
+        source = self.source(stage)
+        snapshot = self.snapshot(stage.name)
+        items = [u.item for u in plan.units if u.item is not None]
+        changed = self.state.stage(stage.name).fingerprint != plan.fingerprint
+        if snapshot is None or changed or not items:
+            return source.contract(items)
+        # Inferred once, then held: what was landed before is the contract.
+        return tuple(user_schema(snapshot.schema))
+
+    def _time_column(self, stage: Stage, plan: StagePlan) -> str | None:
+        if stage.window is None:
+            return None
+        assert plan.inputs is not None
+        schema = plan.inputs[stage.inputs[0]].schema
+        stamp = stage.incremental.timestamp_column if stage.incremental else None
+        column = time_column_of(user_schema(schema), stage.window.time_column, stamp)
+        if not any(is_row_id(c) for c in schema):
+            raise PlanError(
+                f"stage {stage.name!r}: whether a row is late is judged by the file that it came with, but the rows of {stage.inputs[0]!r} "
+                f"carry no row id: its function groups or mixes rows. Put the window on a stage whose first input keeps its rows apart",
+                stage=stage.name,
+            )
+        return column
+
+    def _carried(self, stage: Stage, plan: StagePlan, sliced: Sequence[str], time_column: str | None) -> Carried:
+        assert stage.function is not None
+        assert plan.inputs is not None
+        schemas = {name: user_schema(plan.inputs[name].schema) for name in stage.inputs}
+        if stage.window is not None and time_column is not None:
+            first = schemas[stage.inputs[0]]
+            edge = window_type(first[time_column], stage.window.time_zone)
+            schemas[stage.inputs[0]] = pl.Schema({**first, "window_start": edge, "window_end": edge})
+        carrying = [name for name in sliced if "_row_id" in plan.inputs[name].schema]
+        carried = carried_ids(stage.function, schemas, carrying)
+        if taken := [c for c in carried.schema or () if c in ("_batch_id", "_row_id")]:
+            raise ConfigError(
+                f"stage {stage.name!r}: its function returns {taken[0]!r}, a name that dataflow keeps for itself; rename the column",
+                stage=stage.name,
+            )
+        return carried

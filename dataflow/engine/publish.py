@@ -1,0 +1,178 @@
+"""Publishes an audited batch: intent, then one commit per table, then the record that it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import polars as pl
+
+from dataflow.engine.job import SIDE_TABLES, StageJob, side_table
+from dataflow.engine.seams import Seam, reach
+from dataflow.errors import CommitConflict, LakeCorrupt, LakeError, SchemaConflict
+from dataflow.lake import manifests as manifest_store
+from dataflow.lake.commit import TableChange, publish_change
+from dataflow.lake.lake import Lake, Snapshot
+from dataflow.lake.lease import HeldLease
+from dataflow.lake.schema import from_json, to_delta
+from dataflow.lake.staging import unit_id_of
+from dataflow.lake.state import Intent, LateStep, Outputs, UnitState
+from dataflow.model import Manifest, RowCounts, TableVersion, Verdict, manifest_digest
+from dataflow.windows.lateness import advance
+
+
+def publish_batch(job: StageJob, manifests: Sequence[Manifest], verdict: Verdict, lease: HeldLease) -> Outputs:
+    """Publish exactly what ``verdict`` is about.
+
+    Errors: LakeError where the staged files are not those of the verdict; LeaseLost; CommitConflict.
+    """
+    if verdict.digest != manifest_digest(manifests):
+        raise LakeError(
+            f"stage {job.stage.name!r}: the staged files are not those that the gate judged; nothing is published. Run again",
+            stage=job.stage.name,
+        )
+    intent = _intent(job, manifests, verdict)
+    lease.record("intent", intent, stage=job.stage.name, batch_id=intent.batch_id)
+    reach(Seam.INTENT_RECORDED, job.stage.name)
+    outputs = finish(job.lake, intent, lease)
+    manifest_store.clear(job.lake, job.stage.name)
+    reach(Seam.MANIFESTS_CLEARED, job.stage.name)
+    return outputs
+
+
+def finish(lake: Lake, intent: Intent, lease: HeldLease) -> Outputs:
+    """Commit what of ``intent`` is not committed yet, and record that it is published."""
+    outputs: list[TableVersion] = []
+    for change in intent.changes:
+        outputs.append(publish_change(lake, change, lease.lock))
+        own = change.table == intent.stage
+        reach(Seam.TABLE_PUBLISHED if own else Seam.SIDE_TABLE_PUBLISHED, change.table)
+    published = Outputs(outputs=tuple(outputs))
+    lease.record("published", published, stage=intent.stage, batch_id=intent.batch_id)
+    reach(Seam.PUBLICATION_RECORDED, intent.stage)
+    return published
+
+
+def roll_forward(lake: Lake, lease: HeldLease) -> list[str]:
+    """Finish the batches that earlier runs had begun to publish.
+
+    One that cannot be finished any more, as another writer replaced files or changed the table, or as staged files
+    are gone, is abandoned: it is planned again, and no later run stumbles over it.
+    """
+    done: list[str] = []
+    for intent in lease.state.intents.values():
+        try:
+            finish(lake, intent, lease)
+            done.append(f"batch {intent.batch_id}, begun by an interrupted run, was finished")
+        except (CommitConflict, SchemaConflict, LakeCorrupt):
+            lease.record("abandoned", Outputs(outputs=()), stage=intent.stage, batch_id=intent.batch_id)
+            manifest_store.clear(lake, intent.stage)
+            _discard(lake, intent)
+            done.append(
+                f"batch {intent.batch_id}, begun by an interrupted run, could not be finished and is done again"
+            )
+        reach(Seam.INTENT_ROLLED_FORWARD, intent.stage)
+    return done
+
+
+def _discard(lake: Lake, intent: Intent) -> None:
+    """Delete what an abandoned batch had staged, but for what some of its tables have taken already."""
+    for change in intent.changes:
+        named = lake.logged(change.table)
+        for file in change.adds:
+            place = lake.path(file.table, file.path)
+            if file.path not in named and lake.fs.exists(place):
+                lake.fs.rm_file(place)
+
+
+def _intent(job: StageJob, manifests: Sequence[Manifest], verdict: Verdict) -> Intent:
+    counts = sum((m.counts for m in manifests), RowCounts())
+    before = job.late_steps
+    newest = max((m.event_time_max for m in manifests if m.event_time_max), default=None)
+    steps = before
+    if job.stage.window is not None and newest is not None:
+        moved = advance(
+            [(s.file_id, s.watermark) for s in before], job.file_id_max, newest, job.stage.window.late_arrival_tolerance
+        )
+        steps = tuple(LateStep(file_id=file_id, watermark=watermark) for file_id, watermark in moved)
+    assert job.plan.inputs is not None
+    return Intent(
+        stage=job.stage.name,
+        batch_id=job.plan.batch_id,
+        epoch=job.plan.epoch,
+        seq=job.plan.seq,
+        changes=tuple(_changes(job, manifests)),
+        units=tuple(UnitState(unit=m.unit, key=m.key, batch_id=m.batch_id) for m in manifests),
+        dropped=job.plan.dropped,
+        inputs=tuple(s.version for s in job.plan.inputs.values()),
+        fingerprint=job.plan.fingerprint,
+        counts=counts,
+        verdict=verdict,
+        event_time_max=newest,
+        late_steps=steps,
+    )
+
+
+def _changes(job: StageJob, manifests: Sequence[Manifest]) -> Iterable[TableChange]:
+    """What the batch does to each table: side tables first, so that no row is ever missing from all of them."""
+    for what in SIDE_TABLES:
+        table = side_table(job.stage.name, what)
+        if (change := _change(job, manifests, table, ())) and (change.adds or change.removes):
+            yield change
+    if change := _change(job, manifests, job.stage.name, job.stage.storage.partition_by):
+        yield change
+
+
+def _change(
+    job: StageJob, manifests: Sequence[Manifest], table: str, partition_by: tuple[str, ...]
+) -> TableChange | None:
+    head = job.lake.head(table)
+    snapshot = job.lake.snapshot(head) if head else None
+    active = [f.path for f in snapshot.files] if snapshot else []
+    replaced = {u.id for u in job.plan.dropped} | ({m.unit.id for m in manifests} if not job.plan.merges else set())
+    removes = {path for path in active if unit_id_of(path) in replaced}
+    if table == job.stage.name:
+        removes |= {path for m in manifests for path in m.removes}
+    schemas = {m.schemas[table] for m in manifests if table in m.schemas}
+    if len(schemas) > 1:
+        raise SchemaConflict(
+            f"stage {job.stage.name!r}: its units return different columns or types; return the same from every call",
+            stage=job.stage.name,
+        )
+    if not schemas and snapshot is None:
+        return None
+    schema = schemas.pop() if schemas else to_delta(snapshot.schema).to_json() if snapshot else ""
+    truncate = snapshot is not None and len(removes) == len(active)
+    if snapshot is not None:
+        _check_fits(snapshot, from_json(schema), partition_by, truncate=truncate)
+    return TableChange(
+        table=table,
+        app=f"{job.stage.name}@{job.plan.epoch}",
+        seq=job.plan.seq,
+        batch_id=job.plan.batch_id,
+        pipeline=job.pipeline,
+        table_schema=schema,
+        partition_by=partition_by,
+        adds=tuple(f for m in manifests for f in m.files if f.table == table),
+        removes=tuple(sorted(removes)),
+        truncate=truncate,
+    )
+
+
+def _check_fits(snapshot: Snapshot, schema: pl.Schema, partition_by: tuple[str, ...], *, truncate: bool) -> None:
+    """Refuse what a table cannot take before anything is promised: an intent that can never be kept helps nobody."""
+    table, have = snapshot.version.table, snapshot.schema
+    if snapshot.partition_by != partition_by:
+        raise SchemaConflict(
+            f"table {table!r} is partitioned by {', '.join(snapshot.partition_by) or 'nothing'}, its stage by "
+            f"{', '.join(partition_by) or 'nothing'}; a Delta table keeps its partitioning: rename the stage, or remove "
+            f"{snapshot.version.uri} and run with --full",
+            table=table,
+        )
+    changed = [f"{n!r} was {have[n]}, is {schema[n]}" for n in schema if n in have and have[n] != schema[n]]
+    lost = [f"{n!r} is gone" for n in have if n not in schema]
+    if (changed or lost) and not truncate:
+        raise SchemaConflict(
+            f"table {table!r} cannot take what its stage now returns: {'; '.join(changed + lost)}. Nothing is published; "
+            f"run with --full to write the table anew",
+            table=table,
+        )

@@ -1,0 +1,154 @@
+"""What a run says about itself, gathered stage by stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from dataflow.engine.call import first_line
+from dataflow.engine.job import StageJob
+from dataflow.errors import DataFlowError, LeaseHeld
+from dataflow.lake.lake import Lake
+from dataflow.lake.state import Outputs
+from dataflow.model import LineageEdge, Manifest, RowCounts, RunReport, RunState, StageReport, Verdict
+from dataflow.plan import StagePlan
+from dataflow.workflow import Stage, Workflow
+
+_BLOCKING = ("failed", "rejected", "not_run")
+
+
+class Reports:
+    """The reports of a run's stages, in the order in which they ended."""
+
+    def __init__(self, workflow: Workflow, lake: Lake, run_id: str) -> None:
+        self.workflow = workflow
+        self.lake = lake
+        self.run_id = run_id
+        self.stages: dict[str, StageReport] = {}
+        self.outputs: dict[str, LineageEdge] = {}
+        self.repaired: tuple[str, ...] = ()
+        self.finished = False
+        """Whether batches of an interrupted run were published."""
+        self._started_at = datetime.now(UTC)
+        self._began = time.perf_counter()
+
+    def add(self, report: StageReport) -> None:
+        self.stages[report.stage] = report
+
+    def blocking(self, stage: Stage) -> str | None:
+        """The input that keeps ``stage`` from running."""
+        return next((i for i in stage.inputs if i in self.stages and self.stages[i].state in _BLOCKING), None)
+
+    def not_run(self, stage: Stage, blocked: str) -> StageReport:
+        return StageReport(
+            stage=stage.name, kind=stage.kind, state="not_run", reason=f"{blocked} was {self._word(blocked)}"
+        )
+
+    def _word(self, stage: str) -> str:
+        return self.stages[stage].state.replace("_", " ")
+
+    def idle(self, stage: Stage, plan: StagePlan) -> StageReport:
+        rows, size = self._fresh(stage, 0, 0)
+        state = "deferred" if plan.action == "wait" else "skipped"
+        return StageReport(
+            stage=stage.name,
+            kind=stage.kind,
+            state=state,
+            reason=plan.reason,
+            units_fresh=plan.units_fresh,
+            rows_fresh=rows,
+            bytes_fresh=size,
+        )
+
+    def failed(self, stage: Stage, error: BaseException, seconds: float) -> StageReport:
+        text = str(error) if isinstance(error, DataFlowError) else f"{type(error).__name__}: {first_line(error)}"
+        return StageReport(
+            stage=stage.name, kind=stage.kind, state="failed", reason="an error", error=text, seconds=seconds
+        )
+
+    def rejected(self, job: StageJob, manifests: Sequence[Manifest], verdict: Verdict, seconds: float) -> StageReport:
+        rules = ", ".join(f"{r.rule} ({r.error or f'{r.failed} of {r.checked} rows'})" for r in verdict.rejected_by)
+        base = self._base(job, manifests, verdict, seconds)
+        return base.model_copy(update={"state": "rejected", "reason": f"its gate refused the batch: {rules}"})
+
+    def published(
+        self, job: StageJob, manifests: Sequence[Manifest], verdict: Verdict | None, outputs: Outputs, seconds: float
+    ) -> StageReport:
+        own = next((o for o in outputs.outputs if o.table == job.stage.name), None)
+        inputs = tuple(s.version for s in (job.plan.inputs or {}).values())
+        self.outputs[job.stage.name] = LineageEdge(
+            stage=job.stage.name, batch_id=job.plan.batch_id, inputs=inputs, outputs=outputs.outputs
+        )
+        base = self._base(job, manifests, verdict, seconds)
+        rows, size = self._fresh(job.stage, base.counts.published, base.bytes_written)
+        return base.model_copy(update={"output": own, "rows_fresh": rows, "bytes_fresh": size})
+
+    def _base(
+        self, job: StageJob, manifests: Sequence[Manifest], verdict: Verdict | None, seconds: float
+    ) -> StageReport:
+        # That an aggregate has no row ids goes without saying.
+        told = job.carried is not None and job.carried.rows != "grouped" and not job.carried.columns
+        notes = (
+            (f"row ids are not carried: {job.carried.reason}",) if job.carried and told and job.carried.reason else ()
+        )
+        return StageReport(
+            stage=job.stage.name,
+            kind=job.stage.kind,
+            state="published",
+            reason=job.plan.reason,
+            batch_id=job.plan.batch_id,
+            units=len(job.plan.units),
+            units_fresh=job.plan.units_fresh,
+            counts=sum((m.counts for m in manifests), RowCounts()),
+            verdict=verdict if job.stage.gate else None,
+            inputs={name: s.version.version for name, s in (job.plan.inputs or {}).items()},
+            bytes_written=sum(f.size_bytes for m in manifests for f in m.files if f.table == job.stage.name),
+            seconds=seconds,
+            notes=notes,
+        )
+
+    def _fresh(self, stage: Stage, rows: int, size: int) -> tuple[int, int]:
+        """Rows and bytes of the stage's table beyond what the batch wrote."""
+        head = self.lake.head(stage.name)
+        if head is None:
+            return 0, 0
+        files = self.lake.snapshot(head).files
+        return sum(f.rows for f in files) - rows, sum(f.size_bytes for f in files) - size
+
+    def held(self, error: LeaseHeld) -> RunReport:
+        """The report of a run that another run keeps from starting."""
+        return self._run("skipped", str(error))
+
+    def report(self) -> RunReport:
+        """The whole run."""
+        states = {s.state for s in self.stages.values()}
+        if "failed" in states:
+            failed = next(s for s in self.stages.values() if s.state == "failed")
+            return self._run("failed", f"stage {failed.stage!r} failed: {failed.error}")
+        if "rejected" in states:
+            rejected = next(s for s in self.stages.values() if s.state == "rejected")
+            return self._run("rejected", f"stage {rejected.stage!r}: {rejected.reason}")
+        if "published" not in states and self.finished:
+            return self._run("completed", "nothing new but what an interrupted run had begun")
+        if "published" not in states:
+            waiting = [s for s in self.stages.values() if s.state == "deferred"]
+            return self._run(
+                "skipped", f"stage {waiting[0].stage!r} waits: {waiting[0].reason}" if waiting else "nothing new"
+            )
+        return self._run("completed", "")
+
+    def _run(self, state: RunState, reason: str) -> RunReport:
+        order = [name for name in self.workflow.stages if name in self.stages]
+        return RunReport(
+            pipeline=self.workflow.name,
+            run_id=self.run_id,
+            state=state,
+            reason=reason,
+            lake=self.lake.uri,
+            started_at=self._started_at,
+            seconds=time.perf_counter() - self._began,
+            stages=tuple(self.stages[name] for name in order),
+            lineage=tuple(self.outputs[name] for name in order if name in self.outputs),
+            repaired=self.repaired,
+        )

@@ -1,0 +1,203 @@
+"""Runs one unit of a stage: one lazy plan from what it reads to the files that it stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from dataflow.config import DeduplicateConfig
+from dataflow.dedup.by_key import deduplicate, duplicates
+from dataflow.engine.call import call_function, unit_errors
+from dataflow.engine.job import BATCH_ID, OFFSET_BITS, ROW_ID, StageJob, is_row_id, is_system, user_schema
+from dataflow.engine.merge import merge
+from dataflow.engine.seams import Seam, reach
+from dataflow.engine.writing import Writing
+from dataflow.errors import BooksUnbalanced, ConfigError, StageFailed
+from dataflow.lake import manifests
+from dataflow.model import Manifest, RowCounts, Staged
+from dataflow.plan import PlannedUnit
+from dataflow.windows.assignment import assign_windows
+from dataflow.windows.lateness import is_late
+
+
+def stage_units(job: StageJob, units: Sequence[PlannedUnit]) -> Staged:
+    """Stage the units of one task group, one after the other."""
+    return Staged(manifests=tuple(stage_unit(job, unit) for unit in units))
+
+
+def stage_unit(job: StageJob, planned: PlannedUnit) -> Manifest:
+    """Stage one unit, unless an interrupted run has done so already.
+
+    Errors: StageFailed, SourceCorrupt, SchemaDrift, SchemaConflict, BooksUnbalanced, LakeError.
+    """
+    found = manifests.load(
+        job.lake, job.stage.name, planned.key, batch_id=job.plan.batch_id, expires_after=job.stage.cache.expires_after
+    )
+    if found is not None:
+        return found
+    with unit_errors(job, planned):
+        manifest = _land(job, planned) if job.source is not None else _compute(job, planned)
+    if wrong := manifest.counts.imbalance:
+        raise BooksUnbalanced(
+            f"stage {job.stage.name!r}, {planned.unit.label}: {wrong}; nothing of it is published", stage=job.stage.name
+        )
+    reach(Seam.UNIT_WRITTEN, f"{job.stage.name} {planned.unit.label}")
+    manifests.save(job.lake, manifest)
+    reach(Seam.UNIT_STAGED, f"{job.stage.name} {planned.unit.label}")
+    return manifest
+
+
+def _land(job: StageJob, planned: PlannedUnit) -> Manifest:
+    assert job.source is not None
+    assert planned.item is not None
+    assert planned.record is not None
+    if taken := [c for c in job.columns if is_system(c)]:
+        raise ConfigError(
+            f"source {job.stage.name!r}: column {taken[0]!r} has a name that dataflow keeps for itself; rename it in the file",
+            stage=job.stage.name,
+        )
+    raw = job.source.scan(planned.item, columns=job.columns, row_index=ROW_ID)
+    landed = raw.with_columns(
+        (pl.lit(planned.record.file_id << OFFSET_BITS, pl.Int64) + pl.col(ROW_ID).cast(pl.Int64)).alias(ROW_ID),
+        pl.lit(job.plan.batch_id).alias(BATCH_ID),
+        pl.lit(job.started_at, pl.Datetime("us", "UTC")).alias("_ingested_at"),
+        pl.lit(planned.record.name).alias("_source_file"),
+    )
+    writing = Writing(job, planned)
+    writing.count("read", raw)
+    writing.sink_split(landed)
+    writing.collect()
+    rows = writing.counted("read")
+    return writing.manifest(
+        RowCounts(read=rows, produced=rows, quarantined=writing.rows("quarantine"), published=writing.rows())
+    )
+
+
+def _compute(job: StageJob, planned: PlannedUnit) -> Manifest:
+    writing = Writing(job, planned)
+    frames = {name: _read(job, name, planned) for name in job.stage.inputs}
+    frames = _admit(job, frames, writing)
+    given = frames[job.stage.inputs[0]]
+    produced = _finish(job, call_function(job.stage, frames))
+    dedup = _deduplication(job)
+    if dedup:
+        # A count beside the sinks would make Polars compute what it counts a second time, but for the cache.
+        produced = produced.cache()
+        writing.count("produced", produced)
+    kept = deduplicate(produced, dedup.key, order_by=dedup.order_by, keep=dedup.keep) if dedup else produced
+    if job.late_steps:
+        writing.count("given", given)
+    writing.sink_split(kept)
+    writing.collect()
+    if dedup and writing.counted("produced") > writing.rows() + writing.rows("quarantine"):
+        dropped = _dropped(job, writing, produced, dedup)
+        writing.sink_aside("duplicates", dropped)
+        writing.collect()
+    merged = merge(writing) if planned.added is not None else None
+    counts = _books(job, planned, writing)
+    if merged is None:
+        return writing.manifest(counts)
+    effect = {"inserted": counts.published - merged.updated, "updated": merged.updated, "unchanged": merged.unchanged}
+    return writing.manifest(counts.model_copy(update=effect), removes=merged.removes)
+
+
+def _read(job: StageJob, name: str, planned: PlannedUnit) -> pl.LazyFrame:
+    assert job.plan.inputs is not None
+    snapshot = job.plan.inputs[name]
+    files = snapshot.slice(planned.unit.partition) if name in job.sliced else snapshot.files
+    if planned.added is not None and name == job.stage.inputs[0]:
+        files = tuple(f for f in files if f.path in planned.added)
+    return job.lake.scan(snapshot, files)
+
+
+def _admit(job: StageJob, frames: Mapping[str, pl.LazyFrame], writing: Writing) -> dict[str, pl.LazyFrame]:
+    """Set late rows of the first input aside, cut its windows, and hide our columns but the ids that may ride."""
+    assert job.plan.inputs is not None
+    admitted = dict(frames)
+    if job.stage.window is not None and job.time_column is not None:
+        first = job.stage.inputs[0]
+        frame = admitted[first]
+        schema = job.plan.inputs[first].schema
+        if job.late_steps:
+            ids = [c for c in schema if is_row_id(c)]
+            late = is_late(
+                job.time_column, ids, [(s.file_id, s.watermark) for s in job.late_steps], restated=job.restated or {}
+            )
+            frame = frame.cache()
+            writing.sink_aside("late", frame.filter(late).select(*user_schema(schema), *ids))
+            frame = frame.filter(~late)
+        writing.maximum("event_time", frame, job.time_column)
+        window = job.stage.window
+        admitted[first] = assign_windows(
+            frame, time_column=job.time_column, size=window.window_size, time_zone=window.time_zone
+        )
+    riding = set(job.carried.columns if job.carried else ())
+    return {name: _show(frame, name, riding) for name, frame in admitted.items()}
+
+
+def _show(frame: pl.LazyFrame, name: str, riding: set[str]) -> pl.LazyFrame:
+    columns = frame.collect_schema().names()
+    ride = f"_{name}{ROW_ID}"
+    ids = [pl.col(ROW_ID).alias(ride)] if ride in riding and ROW_ID in columns else []
+    return frame.select(*(c for c in columns if not is_system(c)), *ids)
+
+
+def _finish(job: StageJob, frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Give the first input's row id its plain name, and say which batch the rows are of."""
+    riding = job.carried.columns if job.carried else ()
+    first = f"_{job.stage.inputs[0]}{ROW_ID}"
+    renamed = frame.rename({first: ROW_ID}) if first in riding else frame
+    return renamed.with_columns(pl.lit(job.plan.batch_id).alias(BATCH_ID))
+
+
+def _deduplication(job: StageJob) -> DeduplicateConfig | None:
+    incremental = job.stage.incremental
+    if incremental is None:
+        return job.stage.deduplicate
+    return DeduplicateConfig(key=incremental.key_columns, order_by=(incremental.timestamp_column,), keep="last")
+
+
+def _dropped(job: StageJob, writing: Writing, produced: pl.LazyFrame, dedup: DeduplicateConfig) -> pl.LazyFrame:
+    """The produced rows that deduplication left out."""
+    if job.carried and job.carried.rows in ("preserved", "subset") and ROW_ID in produced.collect_schema():
+        return produced.join(writing.staged(ROW_ID), on=ROW_ID, how="anti", maintain_order="left")
+    return duplicates(produced, dedup.key, order_by=dedup.order_by, keep=dedup.keep)
+
+
+def _books(job: StageJob, planned: PlannedUnit, writing: Writing) -> RowCounts:
+    """Where the rows went; every term from a count of its own or from the footers of files."""
+    late = writing.rows("late")
+    quarantined, deduplicated, published = writing.rows("quarantine"), writing.rows("duplicates"), writing.rows()
+    produced = writing.counted("produced", quarantined + deduplicated + published)
+    given = writing.counted("given", planned.rows - late)
+    if given + late != planned.rows:
+        raise BooksUnbalanced(
+            f"stage {job.stage.name!r}, {planned.unit.label}: its input holds {planned.rows} rows, {given + late} were read",
+            stage=job.stage.name,
+        )
+    base = RowCounts(
+        read=planned.rows,
+        late=late,
+        produced=produced,
+        deduplicated=deduplicated,
+        quarantined=quarantined,
+        published=published,
+    )
+    if job.stage.rows == "grouped" or (
+        job.stage.rows == "any" and job.carried is not None and job.carried.rows == "grouped"
+    ):
+        members = writing.total(job.stage.members) if job.stage.members else given
+        if members != given:
+            raise BooksUnbalanced(
+                f"stage {job.stage.name!r}, {planned.unit.label}: the groups count {members} members in {job.stage.members!r}, but {given} rows went in",
+                stage=job.stage.name,
+            )
+        return base.model_copy(update={"aggregated": given})
+    if job.stage.rows == "preserved" and produced != given:
+        raise StageFailed(
+            f"stage {job.stage.name!r}, {planned.unit.label}: declared to preserve rows, but {given} went in and {produced} came out; "
+            f"{'a join multiplies rows: make its right side unique' if produced > given else 'keep the rows and flag them instead'}, or declare rows: any",
+            stage=job.stage.name,
+        )
+    return base.model_copy(update={"filtered": max(0, given - produced), "fan_out": max(0, produced - given)})

@@ -1,0 +1,133 @@
+"""The files and counts of one unit, gathered into lazy plans and collected together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from dataflow.engine.job import StageJob, side_table
+from dataflow.errors import StageFailed
+from dataflow.lake.schema import from_json
+from dataflow.lake.staging import Sink, stage
+from dataflow.model import FileRole, Manifest, RowCounts, StagedFile
+from dataflow.plan import PlannedUnit
+from dataflow.quality.quarantine import split
+
+
+@dataclass
+class Writing:
+    """What a unit writes. Sinks and counts are planned first and collected in one pass."""
+
+    job: StageJob
+    planned: PlannedUnit
+    sinks: list[Sink] = field(default_factory=list[Sink])
+    files: list[StagedFile] = field(default_factory=list[StagedFile])
+    schemas: dict[str, str] = field(default_factory=dict[str, str])
+    _measures: dict[str, pl.LazyFrame] = field(default_factory=dict[str, pl.LazyFrame])
+    _values: dict[str, Any] = field(default_factory=dict[str, Any])
+    _writes: Counter[tuple[str, FileRole]] = field(default_factory=Counter[tuple[str, FileRole]])
+
+    def sink(self, frame: pl.LazyFrame, table: str | None = None, role: FileRole = "new") -> None:
+        """Stage ``frame`` in the stage's table or in ``table``."""
+        target = self.job.target(self.planned.unit, table, role)
+        nth = self._writes[target.table, role]
+        self._writes[target.table, role] += 1
+        sink = stage(self.job.lake, frame, replace(target, nth=nth))
+        self.sinks.append(sink)
+        if role != "carried":
+            self.schemas[sink.target.table] = sink.table_schema
+
+    def sink_split(self, frame: pl.LazyFrame) -> None:
+        """Stage the good rows of ``frame``, and beside them those that the gate's rules quarantine."""
+        good, bad = split(frame, self.job.stage.gate, at=self.job.started_at)
+        self.sink(good)
+        if bad is not None:
+            self.sink(bad, side_table(self.job.stage.name, "quarantine"), "side")
+
+    def sink_aside(self, what: str, frame: pl.LazyFrame) -> None:
+        """Stage ``frame`` in a side table."""
+        batch = pl.lit(self.job.plan.batch_id).alias("_batch_id")
+        self.sink(frame.with_columns(batch), side_table(self.job.stage.name, what), "side")
+
+    def count(self, name: str, frame: pl.LazyFrame) -> None:
+        self._measures[name] = frame.select(pl.len().alias(name))
+
+    def maximum(self, name: str, frame: pl.LazyFrame, column: str) -> None:
+        self._measures[name] = frame.select(pl.col(column).max().alias(name))
+
+    def collect(self) -> None:
+        """Run what was planned since the last collect, in one pass over what it reads."""
+        plans = [sink.plan for sink in self.sinks]
+        results = pl.collect_all([*plans, *self._measures.values()])
+        for name, frame in zip(self._measures, results[len(plans) :], strict=True):
+            self._values[name] = frame.item()
+        for sink in self.sinks:
+            files = sink.files()
+            self.files.extend(files)
+            if sink.target.fixed and files:
+                self._check_partition(files, sink.target.fixed)
+        self.sinks, self._measures = [], {}
+
+    def _check_partition(self, files: Sequence[StagedFile], fixed: Mapping[str, str | None]) -> None:
+        """Read back what was written: the log is going to say that every row is of this partition."""
+        strays = [pl.col(c).cast(pl.String).ne_missing(pl.lit(v, pl.String)) for c, v in fixed.items()]
+        found = self._read(files).select(pl.any_horizontal(strays).sum()).collect().item()
+        if found:
+            raise StageFailed(
+                f"stage {self.job.stage.name!r}, {self.planned.unit.label}: {found} rows belong to another partition; "
+                f"a stage that runs by {', '.join(self.job.stage.partition_by)} must keep these columns as they are",
+                stage=self.job.stage.name,
+            )
+
+    def _read(self, files: Sequence[StagedFile]) -> pl.LazyFrame:
+        table = files[0].table
+        return self.job.lake.scan_files(table, [f.path for f in files], from_json(self.schemas[table]))
+
+    def staged(self, column: str) -> pl.LazyFrame:
+        """A column of all staged rows that the function produced, quarantined ones among them."""
+        aside = side_table(self.job.stage.name, "quarantine")
+        produced = [file for file in self.files if file.role == "new" or file.table == aside]
+        return pl.concat([self._read([file]).select(column) for file in produced])
+
+    def total(self, column: str) -> int:
+        """The sum of ``column`` over all staged rows that the function produced."""
+        return int(self.staged(column).sum().collect().item() or 0) if self.files else 0
+
+    def counted(self, name: str, otherwise: int = 0) -> int:
+        """A collected count; ``otherwise`` where it was not planned."""
+        value = self._values.get(name, otherwise)
+        return 0 if value is None else int(value)
+
+    def rows(self, what: str | None = None) -> int:
+        """Rows staged in the stage's own table, or in a side table."""
+        table = side_table(self.job.stage.name, what) if what else self.job.stage.name
+        return sum(f.rows for f in self.files if f.table == table and f.role != "carried")
+
+    def manifest(self, counts: RowCounts, removes: tuple[str, ...] = ()) -> Manifest:
+        """What the unit staged."""
+        newest = self._values.get("event_time")
+        return Manifest(
+            unit=self.planned.unit,
+            key=self.planned.key,
+            batch_id=self.job.plan.batch_id,
+            staged_at=datetime.now(UTC),
+            files=tuple(self.files),
+            counts=counts,
+            schemas=self.schemas,
+            event_time_max=_instant(newest),
+            removes=removes,
+        )
+
+
+def _instant(value: Any) -> datetime | None:
+    """An event time as an instant: naive times and dates count as UTC."""
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)

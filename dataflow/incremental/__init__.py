@@ -1,0 +1,1 @@
+"""What is new since the last run: files against a ledger, code against its fingerprint."""

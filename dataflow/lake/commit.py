@@ -1,0 +1,265 @@
+"""One commit per table and batch, exactly once, by the holder of the lease alone.
+
+The rules (Source: ARCHITECTURE, "Commits that cannot go wrong"): load a handle, look
+in it whether the batch is there already and whether the lease is still ours, and commit
+through that very handle, so that whatever came in between is a conflict and not a
+silent overwrite.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from deltalake import CommitProperties, DeltaTable, Schema, TableFeatures, Transaction
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+
+from dataflow.errors import CommitConflict, LakeCorrupt, LeaseLost, SchemaConflict
+from dataflow.lake.errors import storage_errors
+from dataflow.lake.lake import ActiveFile, Lake, snapshot_of
+from dataflow.lake.schema import from_delta
+from dataflow.model import Frozen, StagedFile, TableVersion
+
+_ATTEMPTS = 5
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The lease in the form in which tables know it: the highest number seen wins."""
+
+    app: str
+    number: int
+
+    @property
+    def transaction(self) -> Transaction:
+        return Transaction(self.app, self.number)
+
+    def hold(self, handle: DeltaTable) -> None:
+        """Errors: LeaseLost where ``handle``'s table has seen a later lease."""
+        seen = handle.transaction_version(self.app)
+        if seen is not None and seen > self.number:
+            raise LeaseLost(f"{handle.table_uri}: another run took the lease over (lease {seen}, ours is {self.number}); this run stops without publishing")
+
+
+class TableChange(Frozen):
+    """What a batch does to one table."""
+
+    table: str
+    app: str
+    """Stage and epoch: the application whose transactions count the stage's batches."""
+    seq: int
+    batch_id: str
+    pipeline: str
+    table_schema: str
+    partition_by: tuple[str, ...] = ()
+    adds: tuple[StagedFile, ...] = ()
+    removes: tuple[str, ...] = ()
+    """Paths of the active files that go."""
+    truncate: bool = False
+    """``removes`` are all active files; the schema may become any other."""
+
+
+def publish_change(lake: Lake, change: TableChange, lock: Lock) -> TableVersion:
+    """Commit ``change`` unless it is committed already, and return the version that holds it.
+
+    Errors: LeaseLost, CommitConflict, SchemaConflict, LakeCorrupt.
+    """
+    uri = lake.table_uri(change.table)
+    version = _persistently(uri, lambda: _commit(lake, change, lock))
+    return TableVersion(table=change.table, uri=uri, version=version)
+
+
+def _persistently(uri: str, commit: Callable[[], T]) -> T:
+    """Try again after a conflict: each round looks anew whether the batch is there, the lease ours and the files active."""
+    for attempt in range(_ATTEMPTS - 1):
+        try:
+            with storage_errors(uri):
+                return commit()
+        except CommitConflict:
+            time.sleep(0.05 * 2**attempt)
+    with storage_errors(uri):
+        return commit()
+
+
+def _commit(lake: Lake, change: TableChange, lock: Lock) -> int:
+    if not lake.exists(change.table):
+        _check_staged(lake, change)
+        return _create(lake, change, lock)
+    handle = lake.open(change.table)
+    lock.hold(handle)
+    if (handle.transaction_version(change.app) or 0) >= change.seq:
+        return _version_of(handle, change)
+    _check_staged(lake, change)
+    _check_partitioning(handle, change)
+    schema = Schema.from_json(change.table_schema)
+    if not change.truncate:
+        handle = _widen(lake, handle, change, schema, lock)
+    elif _is_missing_local_times(handle, schema):
+        # An overwrite would take such columns over without the feature, and leave a table that nobody can read.
+        handle.alter.add_feature(
+            TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True, commit_properties=_step(lock)
+        )
+        handle = lake.open(change.table)
+    removes = _removes(handle, change)
+    base = handle.version()
+    handle.create_write_transaction(
+        [*map(_add, change.adds), *([] if change.truncate else removes)],
+        "overwrite" if change.truncate else "append",
+        schema if change.truncate else handle.schema(),
+        list(change.partition_by) or None,
+        commit_properties=_properties(change, lock),
+    )
+    return max(handle.version(), base + 1)
+
+
+def _create(lake: Lake, change: TableChange, lock: Lock) -> int:
+    try:
+        create_table_with_add_actions(
+            lake.table_uri(change.table),
+            Schema.from_json(change.table_schema),
+            [_add(file) for file in change.adds],
+            mode="error",
+            partition_by=list(change.partition_by),
+            name=change.table,
+            description=owner_text(change.pipeline),
+            storage_options=lake.storage_options or None,
+            commit_properties=_properties(change, lock),
+        )
+    except DeltaError as error:
+        if lake.exists(change.table):
+            raise CommitConflict(f"{lake.table_uri(change.table)}: created by another writer at the same moment; run again", table=change.table) from error
+        raise
+    return 0
+
+
+def _properties(change: TableChange, lock: Lock) -> CommitProperties:
+    return CommitProperties(
+        custom_metadata={"dataflow_batch": change.batch_id, "dataflow_pipeline": change.pipeline},
+        max_commit_retries=0,
+        app_transactions=[Transaction(change.app, change.seq), lock.transaction],
+    )
+
+
+def _step(lock: Lock) -> CommitProperties:
+    """A commit on the way to the batch's own."""
+    return CommitProperties(app_transactions=[lock.transaction], max_commit_retries=0)
+
+
+def _check_partitioning(handle: DeltaTable, change: TableChange) -> None:
+    found = tuple(handle.metadata().partition_columns)
+    if found != change.partition_by:
+        raise SchemaConflict(
+            f"table {change.table!r} is partitioned by {', '.join(found) or 'nothing'}, its stage by {', '.join(change.partition_by) or 'nothing'}; "
+            f"a Delta table keeps its partitioning: rename the stage, or remove {handle.table_uri} and run with --full",
+            table=change.table,
+        )
+
+
+def _is_missing_local_times(handle: DeltaTable, schema: Schema) -> bool:
+    features = handle.protocol().writer_features or []
+    return "timestamp_ntz" in schema.to_json() and "timestampNtz" not in features
+
+
+def _check_staged(lake: Lake, change: TableChange) -> None:
+    """Delta does not look whether the files that a commit adds exist; a reader would fail later."""
+    for file in change.adds:
+        path = lake.path(change.table, file.path)
+        if not lake.fs.exists(path) or lake.fs.size(path) != file.size_bytes:
+            raise LakeCorrupt(
+                f"{path}: a file staged for batch {change.batch_id} is gone or was changed; nothing of the batch is published in {change.table!r}. Run again",
+                table=change.table,
+                path=file.path,
+            )
+
+
+def _add(file: StagedFile) -> AddAction:
+    return AddAction(file.path, file.size_bytes, file.partition, int(time.time() * 1000), True, file.stats)
+
+
+def _removes(handle: DeltaTable, change: TableChange) -> list[RemoveAction]:
+    if not change.removes and not change.truncate:
+        return []
+    active = {file.path: file for file in active_files(handle)}
+    gone = [path for path in change.removes if path not in active]
+    if gone:
+        raise CommitConflict(
+            f"{handle.table_uri}: another program replaced {len(gone)} files that batch {change.batch_id} replaces ({gone[0]}, ...); run again",
+            table=change.table,
+        )
+    unseen = sorted(active.keys() - set(change.removes)) if change.truncate else []
+    if unseen:
+        raise CommitConflict(
+            f"{handle.table_uri}: another program added {len(unseen)} files that batch {change.batch_id} knows nothing of ({unseen[0]}, ...); run again",
+            table=change.table,
+        )
+    now = int(time.time() * 1000)
+    return [RemoveAction(p, True, now, active[p].size_bytes, dict(active[p].partition)) for p in change.removes]
+
+
+def active_files(handle: DeltaTable) -> tuple[ActiveFile, ...]:
+    """The data files of the version that ``handle`` has loaded."""
+    return snapshot_of(handle, TableVersion(table="", uri=handle.table_uri, version=handle.version())).files
+
+
+def _widen(lake: Lake, handle: DeltaTable, change: TableChange, schema: Schema, lock: Lock) -> DeltaTable:
+    """Add the columns that the table lacks; any other difference is refused."""
+    have, want = from_delta(handle.schema()), from_delta(schema)
+    changed = [name for name in want if name in have and have[name] != want[name]]
+    lost = [name for name in have if name not in want]
+    if changed or lost:
+        what = [f"{n!r} was {have[n]}, is {want[n]}" for n in changed] + [f"{n!r} is gone" for n in lost]
+        raise SchemaConflict(
+            f"table {change.table!r} cannot take batch {change.batch_id}: {'; '.join(what)}. Run with --full to write the table anew",
+            table=change.table,
+        )
+    fresh = [field for field in schema.fields if field.name not in have]
+    if not fresh:
+        return handle
+    handle.alter.add_columns(fresh, commit_properties=_step(lock))
+    return lake.open(change.table)
+
+
+def _version_of(handle: DeltaTable, change: TableChange) -> int:
+    for commit in handle.history():
+        if commit.get("dataflow_batch") == change.batch_id:
+            return int(commit["version"])
+    return handle.version()
+
+
+def owner_text(pipeline: str) -> str:
+    """What a table's description says of the pipeline that owns it."""
+    return json.dumps({"dataflow_pipeline": pipeline})
+
+
+def owner_of(handle: DeltaTable) -> str | None:
+    """The pipeline that owns a table; None for a table that is not ours."""
+    try:
+        found: Any = json.loads(handle.metadata().description or "")
+    except ValueError:
+        return None
+    owner = cast("dict[str, Any]", found).get("dataflow_pipeline") if isinstance(found, dict) else None
+    return owner if isinstance(owner, str) else None
+
+
+def fence(lake: Lake, tables: Iterable[str], lock: Lock) -> None:
+    """Make every commit of an earlier lease's holder a conflict, by an empty commit under the lock.
+
+    Errors: LeaseLost where a later lease has fenced already.
+    """
+    for table in tables:
+        if lake.exists(table):
+            # The writer that is fenced out may commit while we do: then once more.
+            _persistently(lake.table_uri(table), lambda table=table: _fence(lake.open(table), lock))
+
+
+def _fence(handle: DeltaTable, lock: Lock) -> None:
+    lock.hold(handle)
+    if handle.transaction_version(lock.app) != lock.number:
+        handle.create_write_transaction(
+            [], "append", handle.schema(), list(handle.metadata().partition_columns) or None, commit_properties=_step(lock)
+        )

@@ -1,0 +1,44 @@
+"""Files by URI: a folder and an object store look the same from here on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import fsspec  # pyright: ignore[reportMissingTypeStubs]
+
+FileSystem = Any
+"""A file system of fsspec, which has no types."""
+_S3_KEYS = {
+    "aws_access_key_id": "key",
+    "aws_secret_access_key": "secret",
+    "aws_session_token": "token",
+}
+
+
+def open_filesystem(uri: str, storage_options: Mapping[str, str]) -> tuple[FileSystem, str]:
+    """The file system that ``uri`` lies on and the path in it.
+
+    ``storage_options`` are those of Polars and delta-rs (``aws_access_key_id``, ...).
+    """
+    if "://" not in uri:
+        return _opened("file", auto_mkdir=True), str(Path(uri).expanduser().absolute())
+    found: tuple[FileSystem, str] = fsspec.url_to_fs(uri, **(_s3fs_options(storage_options) if uri.startswith("s3") else {}))  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return found
+
+
+def _opened(protocol: str, **options: bool) -> FileSystem:
+    return fsspec.filesystem(protocol, **options)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _s3fs_options(storage_options: Mapping[str, str]) -> dict[str, Any]:
+    lowered = {key.lower(): value for key, value in storage_options.items()}
+    options: dict[str, Any] = {name: lowered[key] for key, name in _S3_KEYS.items() if key in lowered}
+    client: dict[str, str] = {}
+    if endpoint := lowered.get("aws_endpoint_url"):
+        client["endpoint_url"] = endpoint
+    if region := lowered.get("aws_region"):
+        client["region_name"] = region
+    # A listing that s3fs remembers would hide what this very run has written.
+    return options | {"client_kwargs": client, "use_listings_cache": False}

@@ -1,0 +1,157 @@
+"""One run of a pipeline at a time: a lease in the journal, kept alive by a heartbeat."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+import psutil
+
+from dataflow.errors import CommitConflict, DataFlowError, LeaseHeld, LeaseLost
+from dataflow.lake.commit import Lock, fence
+from dataflow.lake.journal import Entry, Journal, Kind
+from dataflow.lake.lake import Lake
+from dataflow.lake.state import Clean, Lease, PipelineState, fold
+from dataflow.model import Frozen
+
+_ATTEMPTS = 20
+
+
+class HeldLease:
+    """A pipeline's lease while this run holds it; every journal entry of the run goes through it."""
+
+    def __init__(self, lake: Lake, pipeline: str, run_id: str, lock: Lock, state: PipelineState, *, took_over: bool) -> None:
+        self.lake = lake
+        self.pipeline = pipeline
+        self.run_id = run_id
+        self.lock = lock
+        self.state = state
+        """What the journal said when the lease was taken; entries of this run are folded in on ``refresh``."""
+        self.took_over = took_over
+        self.lost: LeaseLost | None = None
+        self._journal = Journal(lake)
+        self._stopped = threading.Event()
+        self._heart: threading.Thread | None = None
+
+    def record(self, kind: Kind, body: Frozen, *, stage: str | None = None, batch_id: str | None = None) -> None:
+        """Append an entry. Errors: LeaseLost."""
+        entry = Entry(kind=kind, pipeline=self.pipeline, run_id=self.run_id, stage=stage, batch_id=batch_id, body=body.model_dump_json())
+        self._journal.append(entry, self.lock)
+
+    def refresh(self) -> PipelineState:
+        """The state with all that this run has recorded."""
+        self.state = read_state(self.lake, self.pipeline)
+        return self.state
+
+    def beat_every(self, seconds: float) -> Self:
+        """Keep the lease alive from a thread of its own until ``release``."""
+        self._heart = threading.Thread(target=self._beat, args=(seconds,), name="dataflow-heartbeat", daemon=True)
+        self._heart.start()
+        return self
+
+    def _beat(self, seconds: float) -> None:
+        while not self._stopped.wait(seconds):
+            try:
+                self._journal.append(Entry(kind="beat", pipeline=self.pipeline, run_id=self.run_id), self.lock)
+            except LeaseLost as error:
+                self.lost = error
+                return
+            except DataFlowError:
+                # A beat that fails is made up by the next one; only a lost lease ends the run.
+                continue
+
+    def release(self, *, clean: bool) -> None:
+        """Give the lease back. ``clean`` says that no staged file was left behind."""
+        self.stop()
+        self.record("released", Clean(clean=clean))
+        self._journal.archive(self._checkpoints, self.lock)
+
+    def _checkpoints(self, entries: list[Entry]) -> list[Entry]:
+        states = fold(entries)
+        return [Entry(kind="checkpoint", pipeline=name, run_id=self.run_id, body=s.model_dump_json()) for name, s in states.items()]
+
+    def stop(self) -> None:
+        """End the heartbeat."""
+        self._stopped.set()
+        if self._heart is not None:
+            self._heart.join()
+
+
+def read_state(lake: Lake, pipeline: str) -> PipelineState:
+    """What the journal says of ``pipeline`` now; touches nothing."""
+    return fold(Journal(lake).entries()).get(pipeline, PipelineState(pipeline=pipeline))
+
+
+def acquire(lake: Lake, pipeline: str, run_id: str, *, ttl_seconds: float) -> HeldLease:
+    """Take the lease of ``pipeline``, if need be from a dead run, whose tables are then fenced.
+
+    Errors: LeaseHeld where another run is alive; CommitConflict where other pipelines leave no gap to write in.
+    """
+    attempt = 1
+    while (taken := _take(lake, pipeline, run_id, ttl_seconds, last=attempt == _ATTEMPTS)) is None:
+        time.sleep(random.uniform(0, 0.02 * attempt))
+        attempt += 1
+    before, lock = taken
+    took_over = before.lease is not None and not before.lease.released
+    if took_over:
+        fence(lake, sorted(before.tables), lock)
+    return HeldLease(lake, pipeline, run_id, lock, read_state(lake, pipeline), took_over=took_over)
+
+
+def _take(lake: Lake, pipeline: str, run_id: str, ttl_seconds: float, *, last: bool) -> tuple[PipelineState, Lock] | None:
+    """The state before the lease was taken, and the lock; None where another run's entry came in between."""
+    before = read_state(lake, pipeline)
+    if before.lease is not None and alive(before.lease):
+        raise _held(before.lease, pipeline)
+    lease = _lease(before.lease, run_id, ttl_seconds)
+    lock = Lock(f"dataflow:{pipeline}", lease.number)
+    try:
+        Journal(lake).append(Entry(kind="lease", pipeline=pipeline, run_id=run_id, body=lease.model_dump_json()), lock, acquire=True)
+    except (CommitConflict, LeaseLost):
+        # A run of this pipeline was quicker, or one of another pipeline wrote: the journal will tell.
+        if last:
+            raise
+        return None
+    return before, lock
+
+
+def _lease(before: Lease | None, run_id: str, ttl_seconds: float) -> Lease:
+    return Lease(
+        number=1 + (before.number if before is not None else 0),
+        run_id=run_id,
+        host=socket.gethostname(),
+        process_id=os.getpid(),
+        process_started_at=psutil.Process().create_time(),
+        ttl_seconds=ttl_seconds,
+        beat_at=datetime.now(UTC),
+    )
+
+
+def alive(lease: Lease) -> bool:
+    """Whether the holder may still be at work: its process on this machine, its heartbeat elsewhere."""
+    if lease.released:
+        return False
+    if lease.host == socket.gethostname() and not _process_lives(lease):
+        return False
+    return datetime.now(UTC) - lease.beat_at < timedelta(seconds=lease.ttl_seconds)
+
+
+def _process_lives(lease: Lease) -> bool:
+    try:
+        process = psutil.Process(lease.process_id)
+        return abs(process.create_time() - lease.process_started_at) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _held(lease: Lease, pipeline: str) -> LeaseHeld:
+    return LeaseHeld(
+        f"pipeline {pipeline!r} is being run already: run {lease.run_id}, process {lease.process_id} on {lease.host}, last heard of at {lease.beat_at:%Y-%m-%d %H:%M:%S} UTC",
+        pipeline=pipeline,
+        run_id=lease.run_id,
+    )

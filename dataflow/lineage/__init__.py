@@ -1,0 +1,1 @@
+"""Where a row came from: row ids and the functions that they may ride through."""

@@ -1,0 +1,1 @@
+"""Quality gates: the rule language, and checkpoints that decide what is published."""

@@ -1,0 +1,208 @@
+"""``Workflow``: what a pipeline is made of, declared in Python or read from YAML."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel
+
+from dataflow.config import (
+    CacheConfig,
+    DeduplicateConfig,
+    Document,
+    IncrementalConfig,
+    Overrides,
+    Place,
+    RetryConfig,
+    RunConfig,
+    SourceConfig,
+    StorageConfig,
+    TaskConfig,
+    WindowConfig,
+    anchored,
+    anchored_options,
+    as_error,
+    collected,
+    load_document,
+    placed,
+    source_settings,
+    validated,
+)
+from dataflow.errors import ConfigError
+from dataflow.workflow import graph
+from dataflow.workflow.functions import find_function
+from dataflow.workflow.gates import Rule, declare_rules
+from dataflow.workflow.resolution import resolve
+from dataflow.workflow.stage import Stage
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAMING = "a name is made of small letters, digits and single underscores, and begins with a letter"
+_OF_STAGE = tuple(key for key in TaskConfig.model_fields if key not in ("function", "depends_on", "gate"))
+
+
+class Workflow:
+    """Sources and tasks, and how each of them is checked, stored and retried.
+
+    The order of calls is free, but a stage is added before it is configured:
+    ``depends_on`` and parameter names may refer to stages that are added later.
+
+    Errors: ConfigError, naming the stage and the key, as early as something can be known to be wrong.
+    """
+
+    def __init__(self, name: str, lake: str | os.PathLike[str] | None = None, *, run: RunConfig | None = None) -> None:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"workflow {name!r}: {_NAMING}")
+        self.name = name
+        self.lake = None if lake is None else anchored(os.fspath(lake), Path.cwd())
+        self.run = run or RunConfig()
+        self._document: Document | None = None
+        self._drafts: dict[str, Stage] = {}
+        self._resolved: dict[str, Stage] | None = None
+
+    @classmethod
+    def from_yaml(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        lake: str | os.PathLike[str] | None = None,
+        overrides: Overrides = (),
+        env: Mapping[str, str] | None = None,
+    ) -> Self:
+        """The workflow that a YAML file describes; ``lake`` stands in for the file's own.
+
+        Errors: one ConfigError that lists all problems with file, line and key; PlanError for a cycle.
+        """
+        loaded = load_document(path, overrides=overrides, env=env)
+        config = loaded.config
+        workflow = cls(config.pipeline, config.lake if lake is None else lake, run=config.run)
+        workflow._document = loaded.document
+        problems: list[str] = []
+        for name, source in config.sources.items():
+            with collected(problems):
+                workflow.add_source(name, source)
+        for name, task in config.stages.items():
+            with collected(problems):
+                workflow.add_task(name, **{key: getattr(task, key) for key in TaskConfig.model_fields})
+        if problems:
+            raise as_error(problems)
+        _ = workflow.stages
+        return workflow
+
+    def add_source(self, name: str, config: SourceConfig | Mapping[str, Any] | str | os.PathLike[str]) -> None:
+        """Land a source as the table ``name``; a bare path is that of a file source."""
+        place = self._placer("source", name)
+        given = {"path": os.fspath(config)} if isinstance(config, (str, os.PathLike)) else config
+        source = validated(SourceConfig, given, place)
+        source_settings(source, place)
+        bare = SourceConfig(type=source.type, options=anchored_options(source.options, Path.cwd()))
+        shared = {key: getattr(source, key) for key in ("storage", "retry", "cache")}
+        self._add(Stage(name, "source", bare, gate=declare_rules(source.gate, place), **shared))
+
+    def add_task(
+        self,
+        name: str,
+        function: Callable[..., Any] | str,
+        depends_on: Sequence[str] | None = None,
+        *,
+        partition_by: Sequence[str] = (),
+        rows: Literal["any", "preserved", "grouped"] = "any",
+        members: str | None = None,
+        gate: Sequence[Rule] = (),
+        **options: Any,
+    ) -> None:
+        """Compute the table ``name`` by a function that takes and returns LazyFrames.
+
+        ``function`` may be an import string, ``package.module:function``. Its inputs are those of ``depends_on``,
+        in the order of its parameters; else the stages that its parameters are named after.
+        ``options`` are the other keys of ``TaskConfig``: deduplicate, incremental, window, storage, retry, cache.
+        """
+        place = self._placer("task", name)
+        named = {"depends_on": depends_on or (), "partition_by": partition_by, "rows": rows, "members": members}
+        task = validated(TaskConfig, {**options, **named, "function": "given"}, place)
+        with placed(place, "function"):
+            found = find_function(function)
+        fields = {key: getattr(task, key) for key in _OF_STAGE}
+        self._add(Stage(name, "task", None, found, task.depends_on, gate=declare_rules(gate, place), **fields))
+
+    def add_quality_gate(self, stage: str, rules: Sequence[Rule]) -> None:
+        """Check what ``stage`` produces before it is published; rules of several calls add up."""
+        draft = self._draft(stage)
+        place = self._placer(draft.kind, stage)
+        self._change(stage, gate=declare_rules(rules, place, draft.gate))
+
+    def configure_incremental(self, stage: str, config: IncrementalConfig | Mapping[str, Any]) -> None:
+        """Merge only new input rows into the table, by key."""
+        self._configure(stage, "incremental", IncrementalConfig, config, tasks_only=True)
+
+    def configure_time_window(self, stage: str, config: WindowConfig | Mapping[str, Any]) -> None:
+        """Cut event time into windows and set late rows aside."""
+        self._configure(stage, "window", WindowConfig, config, tasks_only=True)
+
+    def configure_deduplication(self, stage: str, config: DeduplicateConfig | Mapping[str, Any]) -> None:
+        """Keep one row per key."""
+        self._configure(stage, "deduplicate", DeduplicateConfig, config, tasks_only=True)
+
+    def configure_storage(self, stage: str, config: StorageConfig | Mapping[str, Any]) -> None:
+        """Say how the table is stored."""
+        self._configure(stage, "storage", StorageConfig, config)
+
+    def configure_retry(self, stage: str, config: RetryConfig | Mapping[str, Any]) -> None:
+        """Say how often a step is tried again."""
+        self._configure(stage, "retry", RetryConfig, config)
+
+    def configure_cache(self, stage: str, config: CacheConfig | Mapping[str, Any]) -> None:
+        """Say how long staged results may be reused."""
+        self._configure(stage, "cache", CacheConfig, config)
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """The stages with their inputs, inputs first.
+
+        Errors: ConfigError for inputs that cannot be found and options that do not go together; PlanError for a cycle.
+        """
+        if self._resolved is None:
+            if not self._drafts:
+                raise ConfigError(f"workflow {self.name!r} has no stages; add a source")
+            self._resolved = resolve(self._drafts, self._placer)
+        return dict(self._resolved)
+
+    def select(self, expressions: str | Iterable[str]) -> set[str]:
+        """The stages that ``a``, ``+a`` (with all it needs), ``a+`` (with all that need it) or ``+a+`` name."""
+        return graph.select({name: stage.inputs for name, stage in self.stages.items()}, expressions)
+
+    def _add(self, stage: Stage) -> None:
+        place = self._placer(stage.kind, stage.name)
+        if not _NAME.fullmatch(stage.name) or "__" in stage.name:
+            raise ConfigError(f"{place()}: {_NAMING}", name=stage.name)
+        if stage.name in self._drafts:
+            raise ConfigError(f"{place()}: there is a {self._drafts[stage.name].kind} of this name already; rename one")
+        self._drafts[stage.name] = stage
+        self._resolved = None
+
+    def _draft(self, name: str) -> Stage:
+        if name not in self._drafts:
+            raise ConfigError.unknown("stage", name, self._drafts)
+        return self._drafts[name]
+
+    def _configure(self, name: str, key: str, model: type[BaseModel], config: Any, *, tasks_only: bool = False) -> None:
+        draft = self._draft(name)
+        place = self._placer(draft.kind, name)
+        if tasks_only and draft.kind == "source":
+            raise ConfigError(f"{place(key)}: a source is landed as it is; configure a task that reads it")
+        self._change(name, **{key: validated(model, config, lambda *at: place(key, *at))})
+
+    def _change(self, name: str, **fields: Any) -> None:
+        self._drafts[name] = replace(self._drafts[name], **fields)
+        self._resolved = None
+
+    def _placer(self, kind: str, name: str) -> Place:
+        document = self._document
+        if document is not None:
+            return partial(document.place, "sources" if kind == "source" else "stages", name)
+        return lambda *key: f"{kind} {name!r}" + (f": {'.'.join(map(str, key))}" if key else "")

@@ -1,0 +1,71 @@
+"""One stage of a workflow, as the planner and the engine see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dataflow.config import (
+    CacheConfig,
+    DeduplicateConfig,
+    IncrementalConfig,
+    RetryConfig,
+    SourceConfig,
+    StorageConfig,
+    WindowConfig,
+)
+from dataflow.quality.rules import ValidationRule
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A table and how it comes about."""
+
+    name: str
+    kind: Literal["source", "task"]
+    source: SourceConfig | None = None
+    """Type and options of a source; what sources and tasks share stands in the stage's own fields."""
+    function: Callable[..., Any] | None = None
+    """Takes the ``inputs`` as LazyFrames, by position, and returns one."""
+    inputs: tuple[str, ...] = ()
+    partition_by: tuple[str, ...] = ()
+    rows: Literal["any", "preserved", "grouped"] = "any"
+    members: str | None = None
+    gate: tuple[ValidationRule, ...] = ()
+    deduplicate: DeduplicateConfig | None = None
+    incremental: IncrementalConfig | None = None
+    window: WindowConfig | None = None
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    retry: RetryConfig = field(default_factory=RetryConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+
+
+def contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
+    """Options that do not go together: the key to change, and why."""
+    if stage.rows == "grouped" and stage.members is None:
+        yield "members", "is missing: with rows: grouped it names the column that counts the rows of each group"
+    if stage.members is not None and stage.rows != "grouped":
+        yield "members", f"counts the rows of groups, but rows is {stage.rows}; say rows: grouped, or leave members out"
+    if stage.incremental is not None:
+        yield from _incremental_contradictions(stage)
+    stored = stage.storage.partition_by
+    if stored[: len(stage.partition_by)] != stage.partition_by:
+        must = ", ".join(stage.partition_by)
+        yield "storage.partition_by", f"must begin with the stage's own partition_by, {must}; it is {', '.join(stored)}"
+    if stage.deduplicate is not None:
+        apart = [column for column in stage.partition_by if column not in stage.deduplicate.key]
+        if apart:
+            # Duplicates in different partitions would never meet.
+            yield "deduplicate.key", f"must contain the columns of partition_by; add {', '.join(apart)}"
+
+
+def _incremental_contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
+    others = {
+        "partition_by": bool(stage.partition_by),
+        "window": stage.window is not None,
+        "deduplicate": stage.deduplicate is not None,
+        f"rows: {stage.rows}": stage.rows != "any",
+    }
+    for other in (name for name, given in others.items() if given):
+        yield "incremental", f"merges new rows by key, which does not go together with {other}; leave one of them out"
