@@ -1,0 +1,60 @@
+"""The block that shows how far a pipeline has read one of its sources."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from prefect.blocks.core import Block
+from pydantic import Field, HttpUrl
+
+from dataflow.model import digest
+
+
+class Watermark(Block):
+    """How far a pipeline has read one of its sources: a mirror of the journal in the lake.
+
+    The digest is of the other fields as a run last wrote them, so that an edit by hand shows.
+
+    Example:
+        Load a stored watermark:
+        ```python
+        from blocks import Watermark
+
+        watermark = Watermark.load("BLOCK_NAME")
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "Watermark"
+    _block_type_slug: ClassVar[str | None] = "watermark"
+    _documentation_url: ClassVar[HttpUrl | None] = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
+
+    pipeline: str = Field(description="The pipeline that reads the source.")
+    source: str = Field(description="The source that is read.")
+    lake: str = Field(description="URI of the lake whose journal this mirrors.")
+    position: dict[str, Any] = Field(
+        default_factory=dict, description="Where the next run goes on, in the source's own terms."
+    )
+    batch_id: str | None = Field(default=None, description="The last batch published from the source.")
+    event_time: datetime | None = Field(default=None, description="The newest event time seen, in UTC.")
+    epoch: int = Field(default=0, description="How often the source was started over.")
+    digest: str = Field(default="", description="Digest of the other fields when a run last wrote them.")
+
+    @classmethod
+    def of(cls, pipeline: str, source: str, lake: str, mark: dict[str, Any]) -> Self:
+        """The block that mirrors the journal's ``mark`` of a source, with its digest."""
+        block = cls(pipeline=pipeline, source=source, lake=lake, **mark)
+        block.digest = block.digest_now
+        return block
+
+    @property
+    def digest_now(self) -> str:
+        """The digest that the fields have as they are."""
+        fields = self.model_dump(mode="json", include=set(type(self).model_fields) - {"digest"})
+        return digest(json.dumps(fields, sort_keys=True, ensure_ascii=False))
+
+    @property
+    def intact(self) -> bool:
+        """Whether nobody has edited the block since a run wrote it."""
+        return self.digest == self.digest_now

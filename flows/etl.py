@@ -1,0 +1,40 @@
+"""The main job: runs a pipeline, New York's flights of 2013 unless --config names another.
+
+uv run python flows/etl.py --help
+"""
+
+# Only the standard library up here: where nothing is installed, this file still says what to do.
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import sys
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+NEEDED = ("deltalake", "great_expectations", "polars", "prefect", "pydantic", "rich", "ruamel", "sqlglot", "typer")
+
+
+def way_out() -> str | None:
+    """The command that would work, where this interpreter lacks what is needed."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if not missing and sys.version_info >= (3, 11):
+        return None
+    lacks = f"{', '.join(missing)} not installed" if missing else "Python is older than 3.11"
+    inside = os.path.realpath(os.getcwd()) == os.path.realpath(PROJECT)
+    uv = "uv run" if inside else f"uv run --project {shlex.quote(PROJECT)}"
+    script = "flows/etl.py" if inside else shlex.quote(os.path.join(PROJECT, "flows", "etl.py"))
+    first = "" if shutil.which("uv") else "pip install uv && "
+    return f"{lacks}; run: {' '.join([f'{first}{uv} python {script}', *map(shlex.quote, sys.argv[1:])])}"
+
+
+if __name__ == "__main__":
+    if PROJECT not in sys.path:
+        sys.path.insert(0, PROJECT)
+    if line := way_out():
+        print(f"error: {line}", file=sys.stderr)
+        raise SystemExit(2)
+    from flows.command import main
+
+    raise SystemExit(main())

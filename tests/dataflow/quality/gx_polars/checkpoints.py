@@ -1,0 +1,51 @@
+"""One expectation or suite on the Polars engine and on Great Expectations' own pandas engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import great_expectations as gx
+import polars as pl
+from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+from great_expectations.data_context.types.base import ProgressBarsConfig
+
+import dataflow.quality.gx_polars  # noqa: F401 - importing it registers the engine
+
+SUMMARY = {"result_format": "SUMMARY"}
+
+
+def run(
+    source: str, data: Any, expectations: list[Any], result_format: Any = "COMPLETE"
+) -> list[ExpectationValidationResult]:
+    """The results in the order of the expectations, from a whole checkpoint on ``source`` (polars or pandas)."""
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    datasource: Any = getattr(context.data_sources, f"add_{source}")("source")
+    batch = datasource.add_dataframe_asset("asset").add_batch_definition_whole_dataframe("batch")
+    numbered = [e.copy(update={"meta": {"position": position}}) for position, e in enumerate(expectations)]
+    suite = context.suites.add(gx.ExpectationSuite(name="suite", expectations=numbered))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name="definition", data=batch, suite=suite))
+    checkpoint: Any = gx.Checkpoint(name="checkpoint", validation_definitions=[definition], result_format=result_format)
+    outcome = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": data})
+    (results,) = outcome.run_results.values()
+
+    def position(result: Any) -> int:
+        return result.expectation_config.meta["position"]
+
+    return sorted(results.results, key=position)
+
+
+def polars(frame: pl.DataFrame | pl.LazyFrame, *expectations: Any, result_format: Any = "COMPLETE"):
+    return run("polars", frame, list(expectations), result_format)
+
+
+def pandas(frame: pl.DataFrame, *expectations: Any, result_format: Any = "COMPLETE"):
+    return run("pandas", frame.to_pandas(), list(expectations), result_format)
+
+
+def error(result: ExpectationValidationResult) -> str | None:
+    """What an expectation raised; None when it was evaluated."""
+    info: dict[str, Any] = result.exception_info  # pyright: ignore[reportAssignmentType]
+    each = [info] if "raised_exception" in info else list(info.values())
+    messages = [one["exception_message"] for one in each if one["raised_exception"]]
+    return messages[0] if messages else None

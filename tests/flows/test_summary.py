@@ -1,0 +1,172 @@
+import io
+import json
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from dataflow.model import RowCounts, RuleResult, RunReport, StageReport, Unit, Verdict
+from dataflow.plan import Plan, PlannedUnit, StagePlan
+from flows.summary import notes, plan_json, print_plan, print_report, report_json
+
+
+def rule(name: str, route: str, failed: int = 0, **fields: object) -> RuleResult:
+    base = {
+        "rule": name,
+        "severity": "critical",
+        "route": route,
+        "success": not failed,
+        "checked": 100,
+        "failed": failed,
+    }
+    return RuleResult.model_validate({**base, **fields})
+
+
+def stage(name: str, state: str = "published", **fields: object) -> StageReport:
+    return StageReport.model_validate(
+        {"stage": name, "kind": "task", "state": state, "units": 1, "seconds": 1.25, **fields}
+    )
+
+
+def run(*stages: StageReport, state: str = "completed", **fields: object) -> RunReport:
+    base = {
+        "pipeline": "shop",
+        "run_id": "r",
+        "state": state,
+        "lake": "/lake",
+        "started_at": datetime.now(UTC),
+        "seconds": 2.5,
+    }
+    return RunReport.model_validate({**base, "stages": stages, **fields})
+
+
+def verdict(*results: RuleResult) -> Verdict:
+    return Verdict(stage="s", batch_id="b", digest="d", results=results)
+
+
+def printed(report: RunReport) -> str:
+    console = Console(file=io.StringIO(), width=160, markup=False, highlight=False)
+    print_report(console, report)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+COUNTS = RowCounts(read=1200, late=7, filtered=3, produced=1190, deduplicated=40, quarantined=50, published=1100)
+ORDERS = stage(
+    "orders",
+    kind="source",
+    counts=COUNTS,
+    verdict=verdict(
+        rule("known", "quarantine", 50, statement="id IS NOT NULL"),
+        rule("fine", "quarantine"),
+        rule("plausible", "warn", 9, statement="price MATCHES '^[0-9]+$'"),
+        rule("enough", "warn", success=False, observed=3, statement="rows between 5 and 9"),
+        rule("counted", "measure", 4),
+    ),
+    notes=("row ids are not carried: unique() looks at every column",),
+)
+
+
+def test_a_run_is_a_table_with_notes_and_a_lake():
+    text = printed(run(ORDERS, stage("idle", "skipped", units=0, reason="nothing new"), repaired=("swept 2 files",)))
+    names = ["stage", "read", "published", "deduplicated", "filtered", "quarantined", "late", "seconds", "verdict"]
+    header, _, *cells = [line.split() for line in text.strip().splitlines()]
+    assert names == header
+    assert ["orders", "1,200", "1,100", "40", "3", "50", "7", "1.2", "quarantined"] == cells[0]
+    assert ["idle", *["–"] * 6, "1.2", "skipped"] == cells[1]
+    assert text.endswith("shop completed (2.5 s, 1,200 records read)\nlake: /lake\n")
+
+
+def test_on_a_narrow_terminal_headings_are_broken_and_figures_are_not():
+    report = run(ORDERS, stage("flights_enriched", counts=RowCounts(read=336_776, published=336_776)))
+    console = Console(file=io.StringIO(), width=80, markup=False, highlight=False)
+    print_report(console, report)
+    assert isinstance(console.file, io.StringIO)
+    table = console.file.getvalue().splitlines()[:5]
+    assert max(map(len, table)) <= 80
+    assert ["flights_enriched", "336,776", "336,776", "0", "0", "0", "0", "1.2", "published"] == table[-1].split()
+
+
+def test_the_notes_say_what_happened_to_rows_and_where_they_are():
+    assert [
+        "repaired: swept 2 files",
+        "orders: 50 rows in quarantine (known 50), with rule and reason in /lake/orders__quarantine",
+        "orders: 7 rows came too late and are kept in /lake/orders__late",
+        "orders: warning plausible: 9 of 100 rows (price MATCHES '^[0-9]+$')",
+        "orders: warning enough: found 3 (rows between 5 and 9)",
+        "orders: row ids are not carried: unique() looks at every column",
+    ] == list(notes(run(ORDERS, repaired=("swept 2 files",))))
+
+
+def test_what_went_wrong_is_said_in_words():
+    results = (
+        rule("unique", "fail", 2, statement="unique id"),
+        rule("broken", "warn", error="no column 'x'", success=False),
+    )
+    report = run(
+        stage("orders", "rejected", reason="its gate refused the batch: unique", verdict=verdict(*results)),
+        stage("totals", "failed", reason="an error", error="ZeroDivisionError: division by zero"),
+        stage("report", "not_run", units=0, reason="totals was failed"),
+        stage("later", "deferred", units=0, reason="due in 5 minutes"),
+        state="failed",
+        reason="stage 'totals' failed: ZeroDivisionError",
+    )
+    assert [
+        "orders: rejected: its gate refused the batch: unique",
+        "orders: refused by unique: 2 of 100 rows (unique id)",
+        "orders: rule broken could not be evaluated: no column 'x'",
+        "totals: failed: ZeroDivisionError: division by zero",
+        "report: not run: totals was failed",
+        "later: deferred: due in 5 minutes",
+    ] == list(notes(report))
+    assert "shop failed: stage 'totals' failed: ZeroDivisionError (2.5 s" in printed(report)
+
+
+def test_a_refused_batch_put_nothing_into_quarantine():
+    refused = ORDERS.model_copy(update={"state": "rejected", "reason": "refused"})
+    assert not [note for note in notes(run(refused, state="rejected")) if "__quarantine" in note or "__late" in note]
+
+
+def test_a_run_with_nothing_to_do_is_one_line():
+    report = run(stage("orders", "skipped", units=0, seconds=0), state="skipped", reason="nothing new")
+    assert "shop skipped: nothing new (2.5 s); lake: /lake\n" == printed(report)
+
+
+def test_the_json_is_the_report_and_what_follows_from_it():
+    report = run(ORDERS)
+    document = json.loads(report_json(report))
+    assert (1200, 0) == (document.pop("processed_records"), document.pop("exit_code"))
+    assert 50 == document.pop("quality_metrics")["orders"]["known"]["failed"]
+    assert report == RunReport.model_validate(document)
+
+
+PLAN = Plan(
+    "shop",
+    "/lake",
+    (
+        StagePlan(
+            "orders", "run", "2 new files [csv]", units=(PlannedUnit(Unit(stage="orders"), "k", 1500, 2_000_000),)
+        ),
+        StagePlan("totals", "depends", "after orders"),
+        StagePlan("stock", "skip", "no new files", units_fresh=3),
+    ),
+)
+
+
+def test_a_plan_is_a_table_with_reasons():
+    console = Console(file=io.StringIO(), width=160, markup=False, highlight=False)
+    print_plan(console, PLAN)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    header, _, *cells = [line.split() for line in text.strip().splitlines()]
+    assert ["stage", "action", "units", "rows", "MB", "fresh", "why"] == header
+    assert ["orders", "run", "1", "1,500", "2.0", "0", "2", "new", "files", "[csv]"] == cells[0]
+    assert ["totals", "depends", "–", "–", "–", "0", "after", "orders"] == cells[1]
+    assert ["stock", "skip", "–", "–", "–", "3", "no", "new", "files"] == cells[2]
+    assert text.endswith("lake: /lake\nnothing was run and nothing was written\n")
+
+
+def test_a_plan_as_json():
+    document = json.loads(plan_json(PLAN))
+    assert ("shop", "/lake") == (document["pipeline"], document["lake"])
+    assert ["run", "depends", "skip"] == [each["action"] for each in document["stages"]]
+    assert (["all"], 1500, 2_000_000) == tuple(document["stages"][0][key] for key in ("units", "rows", "size_bytes"))
