@@ -45,6 +45,6 @@ def make_expectation(kind: str, **arguments: Any) -> Expectation:
     make: Any = get_expectation_impl(kind)
     try:
         return make(**arguments)
-    except pydantic.ValidationError as error:
+    except pydantic.ValidationError as error:  # pyright: ignore[reportPrivateImportUsage]
         wrong = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from error
