@@ -54,7 +54,7 @@ class StagePlan:
 
     @property
     def batch_id(self) -> str:
-        return f"{self.stage}.{self.epoch}.{self.seq}"
+        return _batch_id(self.stage, self.epoch, self.seq)
 
     @property
     def merges(self) -> bool:
@@ -77,6 +77,15 @@ class Plan:
     pipeline: str
     lake: str
     stages: tuple[StagePlan, ...]
+
+
+def _batch_id(stage: str, epoch: int, seq: int) -> str:
+    return f"{stage}.{epoch}.{seq}"
+
+
+def next_batch_id(stage: str, state: StageState) -> str:
+    """The id of the batch that comes after the last one published."""
+    return _batch_id(stage, state.epoch, state.seq + 1)
 
 
 def stage_fingerprint(stage: Stage, source: Source | None = None) -> str:

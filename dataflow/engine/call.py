@@ -10,18 +10,20 @@ import polars as pl
 from dataflow.engine.job import StageJob
 from dataflow.errors import DataFlowError, LakeError, SourceCorrupt, StageFailed
 from dataflow.lake.errors import lake_error
+from dataflow.lineage.riding import with_riding_frames
 from dataflow.plan import PlannedUnit
 from dataflow.workflow import Stage
 
 
-def call_function(stage: Stage, frames: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
-    """The stage's function on its inputs.
+def call_function(stage: Stage, frames: Mapping[str, pl.LazyFrame], *, rides: bool = False) -> pl.LazyFrame:
+    """The stage's function on its inputs; with ``rides``, row ids stay through a select.
 
     Errors: StageFailed where it raises or returns something else than a frame.
     """
     assert stage.function is not None
     try:
-        result = stage.function(*(frames[name] for name in stage.inputs))
+        function = with_riding_frames(stage.function) if rides else stage.function
+        result = function(*(frames[name] for name in stage.inputs))
     except DataFlowError:
         raise
     except Exception as error:

@@ -40,6 +40,8 @@ class StageJob:
     """The contract of a source's items."""
     carried: Carried | None = None
     """Which row ids ride through the stage's function."""
+    rides: bool = False
+    """Whether the function gets frames whose ``select`` keeps row ids."""
     time_column: str | None = None
     late_steps: tuple[LateStep, ...] = ()
     restated: Mapping[int, int] = field(default_factory=dict[int, int])

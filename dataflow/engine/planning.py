@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from dataflow.engine.job import StageJob, is_row_id, user_schema
+from dataflow.engine.admission import cut_windows
+from dataflow.engine.job import StageJob, is_row_id, is_system, user_schema
 from dataflow.errors import ConfigError, PlanError
 from dataflow.lake.lake import Lake, Snapshot
 from dataflow.lake.state import FileRecord, Outputs, PipelineState, file_key
+from dataflow.lineage.riding import with_riding_frames
 from dataflow.lineage.row_ids import Carried, carried_ids
 from dataflow.model import TableVersion
 from dataflow.plan import StagePlan, plan_source, plan_task, sliced_inputs
 from dataflow.sources import Source, source_type
-from dataflow.windows.assignment import window_type
 from dataflow.windows.lateness import time_column_of
 from dataflow.workflow import Stage, Workflow
 
@@ -92,11 +93,13 @@ class Planning:
         assert plan.inputs is not None
         sliced = tuple(sliced_inputs(stage, plan.inputs))
         time_column = self._time_column(stage, plan)
+        carried, rides = self._carried(stage, plan, sliced, time_column)
         return replace(
             base,
             sliced=sliced,
             time_column=time_column,
-            carried=self._carried(stage, plan, sliced, time_column),
+            carried=carried,
+            rides=rides,
             late_steps=self.state.stage(stage.name).late_steps if time_column else (),
             restated={f.file_id: f.first_id for f in self.state.files.values() if f.file_id != f.first_id},
         )
@@ -126,19 +129,23 @@ class Planning:
             )
         return column
 
-    def _carried(self, stage: Stage, plan: StagePlan, sliced: Sequence[str], time_column: str | None) -> Carried:
+    def _carried(
+        self, stage: Stage, plan: StagePlan, sliced: Sequence[str], time_column: str | None
+    ) -> tuple[Carried, bool]:
         assert stage.function is not None
         assert plan.inputs is not None
         schemas = {name: user_schema(plan.inputs[name].schema) for name in stage.inputs}
         if stage.window is not None and time_column is not None:
             first = schemas[stage.inputs[0]]
-            edge = window_type(first[time_column], stage.window.time_zone)
-            schemas[stage.inputs[0]] = pl.Schema({**first, "window_start": edge, "window_end": edge})
+            cut = cut_windows(pl.LazyFrame(schema=first), stage.window, time_column)
+            schemas[stage.inputs[0]] = cut.collect_schema()
         carrying = [name for name in sliced if "_row_id" in plan.inputs[name].schema]
         carried = carried_ids(stage.function, schemas, carrying)
-        if taken := [c for c in carried.schema or () if c in ("_batch_id", "_row_id")]:
+        riding = carried_ids(with_riding_frames(stage.function), schemas, carrying)
+        rides = len(riding.columns) > len(carried.columns)
+        if taken := [c for c in carried.schema or () if is_system(c)]:
             raise ConfigError(
                 f"stage {stage.name!r}: its function returns {taken[0]!r}, a name that dataflow keeps for itself; rename the column",
                 stage=stage.name,
             )
-        return carried
+        return (riding, True) if rides else (carried, False)

@@ -90,9 +90,8 @@ def _intent(job: StageJob, manifests: Sequence[Manifest], verdict: Verdict) -> I
     newest = max((m.event_time_max for m in manifests if m.event_time_max), default=None)
     steps = before
     if job.stage.window is not None and newest is not None:
-        moved = advance(
-            [(s.file_id, s.watermark) for s in before], job.file_id_max, newest, job.stage.window.late_arrival_tolerance
-        )
+        known = [(step.file_id, step.watermark) for step in before]
+        moved = advance(known, job.file_id_max, newest, job.stage.window.late_arrival_tolerance)
         steps = tuple(LateStep(file_id=file_id, watermark=watermark) for file_id, watermark in moved)
     assert job.plan.inputs is not None
     return Intent(

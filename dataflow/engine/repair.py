@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from dataflow.engine.job import SIDE_TABLES, StageJob, side_table
@@ -14,6 +15,8 @@ from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease
 from dataflow.lake.staging import sweep
 from dataflow.lake.state import Outputs, PipelineState
+from dataflow.model import Manifest
+from dataflow.plan import next_batch_id
 from dataflow.workflow import Workflow
 
 
@@ -24,22 +27,27 @@ def repair(lake: Lake, workflow: Workflow, lease: HeldLease) -> tuple[str, ...]:
     """
     check_owner(lake, workflow, lease.state)
     done = roll_forward(lake, lease)
-    if lease.state.unswept:
-        stages = sorted({*workflow.stages, *lease.state.stages})
-        tables = [t for s in stages for t in (s, *(side_table(s, what) for what in SIDE_TABLES))]
-        kept = {(f.table, f.path) for m in manifest_store.kept(lake, stages) for f in m.files}
-
-        def keep(table: str) -> set[str]:
-            head = lake.head(table)
-            active = {f.path for f in lake.snapshot(head).files} if head else set[str]()
-            return active | {path for t, path in kept if t == table}
-
-        swept = sweep(lake, tables, lease.state.unswept, keep)
+    state = lease.refresh()
+    stages = sorted({*workflow.stages, *state.stages})
+    for stage in stages:
+        # Of batches that are published; a run that was taken over may even have staged after that.
+        following = next_batch_id(stage, state.stage(stage))
+        _forget(lake, stage, lambda manifest, following=following: manifest.batch_id == following)
+    if state.unswept:
+        swept = sweep_runs(lake, stages, state.unswept)
         lease.record("swept", Outputs(outputs=()))
         if swept:
             done.append(f"{swept} files that an interrupted run had staged were swept")
     reach(Seam.SWEPT)
     return tuple(done)
+
+
+def sweep_runs(lake: Lake, stages: Sequence[str], run_ids: Sequence[str]) -> int:
+    """Delete what these runs staged and neither a manifest nor a version of a table names; says how many files."""
+    tables = [t for s in stages for t in (s, *(side_table(s, what) for what in SIDE_TABLES))]
+    # Manifests first: what is published meanwhile is found in the logs, which are read after.
+    kept = {(f.table, f.path) for m in manifest_store.kept(lake, stages) for f in m.files}
+    return sweep(lake, tables, run_ids, lambda table: {path for t, path in kept if t == table})
 
 
 def check_owner(lake: Lake, workflow: Workflow, state: PipelineState) -> None:
@@ -65,16 +73,26 @@ def check_owner(lake: Lake, workflow: Workflow, state: PipelineState) -> None:
 def prune(job: StageJob) -> None:
     """Forget manifests of the stage that its plan has no use for, with the files that they name."""
     wanted = {unit.key for unit in job.plan.units}
-    named: dict[str, set[str]] = {}
-    for manifest in manifest_store.kept(job.lake, [job.stage.name]):
-        age = datetime.now(UTC) - manifest.staged_at
-        expired = job.stage.cache.expires_after is not None and age > job.stage.cache.expires_after
-        if manifest.key in wanted and manifest.batch_id == job.plan.batch_id and not expired:
-            continue
-        # Of a batch that was published, or of one that never will be: then nothing names its files.
-        for file in manifest.files:
-            if file.table not in named:
-                named[file.table] = job.lake.logged(file.table)
-            if file.path not in named[file.table]:
-                job.lake.fs.rm_file(job.lake.path(file.table, file.path))
-        manifest_store.remove(job.lake, manifest)
+    lasts = job.stage.cache.expires_after
+
+    def useful(manifest: Manifest) -> bool:
+        expired = lasts is not None and datetime.now(UTC) - manifest.staged_at > lasts
+        return manifest.key in wanted and manifest.batch_id == job.plan.batch_id and not expired
+
+    _forget(job.lake, job.stage.name, useful)
+
+
+def _forget(lake: Lake, stage: str, useful: Callable[[Manifest], bool]) -> None:
+    """Remove manifests that are not useful, and those of their files that no version of a table names."""
+    found = manifest_store.kept(lake, [stage])
+    useless = [manifest for manifest in found if not useful(manifest)]
+    for table in {file.table for manifest in useless for file in manifest.files}:
+        named = lake.logged(table)
+        for path in {f.path for m in useless for f in m.files if f.table == table} - named:
+            lake.fs.rm_file(lake.path(table, path))
+    if len(useless) == len(found):
+        # With those that cannot be read or used any more.
+        manifest_store.clear(lake, stage)
+        return
+    for manifest in useless:
+        manifest_store.remove(lake, manifest)

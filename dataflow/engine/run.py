@@ -17,7 +17,7 @@ from dataflow.engine.events import Event, Observer
 from dataflow.engine.job import StageJob
 from dataflow.engine.planning import Planning
 from dataflow.engine.publish import publish_batch
-from dataflow.engine.repair import prune, repair
+from dataflow.engine.repair import prune, repair, sweep_runs
 from dataflow.engine.reports import Reports
 from dataflow.engine.runner import Future, Runner, Step, Verb
 from dataflow.engine.seams import Seam, reach
@@ -96,6 +96,10 @@ class Run:
             self._work(lease)
             report = self.reports.report()
             self._release(report, lease)
+        except LeaseLost:
+            lease.stop()
+            self._withdraw()
+            raise
         except BaseException:
             # The first error is the one to tell; a lease that cannot be given back dies with the process.
             with suppress(DataFlowError):
@@ -111,6 +115,16 @@ class Run:
         if report.state in ("completed", "skipped") and versions != self._planning.state.release:
             lease.record("release", Release(tables=versions))
         reach(Seam.RELEASE_RECORDED)
+
+    def _withdraw(self) -> None:
+        """Take away what was staged since the other run swept; a manifest's files may be in that run's hands already."""
+        futures = [future for progress in self._progress.values() for future in progress.futures]
+        for future in futures:
+            # Nothing that was begun can be stopped, and what it comes to does not count any more.
+            with suppress(Exception):
+                future.result()
+        with suppress(DataFlowError):
+            sweep_runs(self.lake, self.selected, [self.run_id])
 
     def _end(self, report: RunReport) -> RunReport:
         self.observe(Event("run_finished", text=report.state))

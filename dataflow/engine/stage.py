@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 
 from dataflow.config import DeduplicateConfig
 from dataflow.dedup.by_key import deduplicate, duplicates
+from dataflow.engine.admission import admit
 from dataflow.engine.call import call_function, unit_errors
-from dataflow.engine.job import BATCH_ID, OFFSET_BITS, ROW_ID, StageJob, is_row_id, is_system, user_schema
+from dataflow.engine.job import BATCH_ID, OFFSET_BITS, ROW_ID, StageJob, is_system
 from dataflow.engine.merge import merge
 from dataflow.engine.seams import Seam, reach
 from dataflow.engine.writing import Writing
@@ -17,8 +18,6 @@ from dataflow.errors import BooksUnbalanced, ConfigError, StageFailed
 from dataflow.lake import manifests
 from dataflow.model import Manifest, RowCounts, Staged
 from dataflow.plan import PlannedUnit
-from dataflow.windows.assignment import assign_windows
-from dataflow.windows.lateness import is_late
 
 
 def stage_units(job: StageJob, units: Sequence[PlannedUnit]) -> Staged:
@@ -36,19 +35,30 @@ def stage_unit(job: StageJob, planned: PlannedUnit) -> Manifest:
     )
     if found is not None:
         return found
+    writing = Writing(job, planned)
+    try:
+        manifest = _write(job, planned, writing)
+        manifests.save(job.lake, manifest)
+    except Exception:
+        # The next attempt may name its files in another way, and overwrite only some of these.
+        writing.discard()
+        raise
+    reach(Seam.UNIT_STAGED, f"{job.stage.name} {planned.unit.label}")
+    return manifest
+
+
+def _write(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
     with unit_errors(job, planned):
-        manifest = _land(job, planned) if job.source is not None else _compute(job, planned)
+        manifest = _land(job, planned, writing) if job.source is not None else _compute(job, planned, writing)
     if wrong := manifest.counts.imbalance:
         raise BooksUnbalanced(
             f"stage {job.stage.name!r}, {planned.unit.label}: {wrong}; nothing of it is published", stage=job.stage.name
         )
     reach(Seam.UNIT_WRITTEN, f"{job.stage.name} {planned.unit.label}")
-    manifests.save(job.lake, manifest)
-    reach(Seam.UNIT_STAGED, f"{job.stage.name} {planned.unit.label}")
     return manifest
 
 
-def _land(job: StageJob, planned: PlannedUnit) -> Manifest:
+def _land(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
     assert job.source is not None
     assert planned.item is not None
     assert planned.record is not None
@@ -64,7 +74,6 @@ def _land(job: StageJob, planned: PlannedUnit) -> Manifest:
         pl.lit(job.started_at, pl.Datetime("us", "UTC")).alias("_ingested_at"),
         pl.lit(planned.record.name).alias("_source_file"),
     )
-    writing = Writing(job, planned)
     writing.count("read", raw)
     writing.sink_split(landed)
     writing.collect()
@@ -74,20 +83,16 @@ def _land(job: StageJob, planned: PlannedUnit) -> Manifest:
     )
 
 
-def _compute(job: StageJob, planned: PlannedUnit) -> Manifest:
-    writing = Writing(job, planned)
+def _compute(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
     frames = {name: _read(job, name, planned) for name in job.stage.inputs}
-    frames = _admit(job, frames, writing)
-    given = frames[job.stage.inputs[0]]
-    produced = _finish(job, call_function(job.stage, frames))
+    frames = admit(job, frames, writing)
+    produced = _finish(job, call_function(job.stage, frames, rides=job.rides))
     dedup = _deduplication(job)
     if dedup:
         # A count beside the sinks would make Polars compute what it counts a second time, but for the cache.
         produced = produced.cache()
         writing.count("produced", produced)
     kept = deduplicate(produced, dedup.key, order_by=dedup.order_by, keep=dedup.keep) if dedup else produced
-    if job.late_steps:
-        writing.count("given", given)
     writing.sink_split(kept)
     writing.collect()
     if dedup and writing.counted("produced") > writing.rows() + writing.rows("quarantine"):
@@ -109,38 +114,6 @@ def _read(job: StageJob, name: str, planned: PlannedUnit) -> pl.LazyFrame:
     if planned.added is not None and name == job.stage.inputs[0]:
         files = tuple(f for f in files if f.path in planned.added)
     return job.lake.scan(snapshot, files)
-
-
-def _admit(job: StageJob, frames: Mapping[str, pl.LazyFrame], writing: Writing) -> dict[str, pl.LazyFrame]:
-    """Set late rows of the first input aside, cut its windows, and hide our columns but the ids that may ride."""
-    assert job.plan.inputs is not None
-    admitted = dict(frames)
-    if job.stage.window is not None and job.time_column is not None:
-        first = job.stage.inputs[0]
-        frame = admitted[first]
-        schema = job.plan.inputs[first].schema
-        if job.late_steps:
-            ids = [c for c in schema if is_row_id(c)]
-            late = is_late(
-                job.time_column, ids, [(s.file_id, s.watermark) for s in job.late_steps], restated=job.restated or {}
-            )
-            frame = frame.cache()
-            writing.sink_aside("late", frame.filter(late).select(*user_schema(schema), *ids))
-            frame = frame.filter(~late)
-        writing.maximum("event_time", frame, job.time_column)
-        window = job.stage.window
-        admitted[first] = assign_windows(
-            frame, time_column=job.time_column, size=window.window_size, time_zone=window.time_zone
-        )
-    riding = set(job.carried.columns if job.carried else ())
-    return {name: _show(frame, name, riding) for name, frame in admitted.items()}
-
-
-def _show(frame: pl.LazyFrame, name: str, riding: set[str]) -> pl.LazyFrame:
-    columns = frame.collect_schema().names()
-    ride = f"_{name}{ROW_ID}"
-    ids = [pl.col(ROW_ID).alias(ride)] if ride in riding and ROW_ID in columns else []
-    return frame.select(*(c for c in columns if not is_system(c)), *ids)
 
 
 def _finish(job: StageJob, frame: pl.LazyFrame) -> pl.LazyFrame:

@@ -12,6 +12,7 @@ import polars as pl
 
 from dataflow.engine.job import StageJob, side_table
 from dataflow.errors import StageFailed
+from dataflow.lake.errors import storage_errors
 from dataflow.lake.schema import from_json
 from dataflow.lake.staging import Sink, stage
 from dataflow.model import FileRole, Manifest, RowCounts, StagedFile
@@ -30,6 +31,7 @@ class Writing:
     schemas: dict[str, str] = field(default_factory=dict[str, str])
     _measures: dict[str, pl.LazyFrame] = field(default_factory=dict[str, pl.LazyFrame])
     _values: dict[str, Any] = field(default_factory=dict[str, Any])
+    _begun: list[Sink] = field(default_factory=list[Sink])
     _writes: Counter[tuple[str, FileRole]] = field(default_factory=Counter[tuple[str, FileRole]])
 
     def sink(self, frame: pl.LazyFrame, table: str | None = None, role: FileRole = "new") -> None:
@@ -39,6 +41,7 @@ class Writing:
         self._writes[target.table, role] += 1
         sink = stage(self.job.lake, frame, replace(target, nth=nth))
         self.sinks.append(sink)
+        self._begun.append(sink)
         if role != "carried":
             self.schemas[sink.target.table] = sink.table_schema
 
@@ -97,6 +100,14 @@ class Writing:
     def total(self, column: str) -> int:
         """The sum of ``column`` over all staged rows that the function produced."""
         return int(self.staged(column).sum().collect().item() or 0) if self.files else 0
+
+    def discard(self) -> None:
+        """Delete whatever was written, also by a write that failed half-way."""
+        lake = self.job.lake
+        for place in [lake.path(sink.target.table, path) for sink in self._begun for path in sink.partitions]:
+            with storage_errors(place):
+                if lake.fs.exists(place):
+                    lake.fs.rm_file(place)
 
     def counted(self, name: str, otherwise: int = 0) -> int:
         """A collected count; ``otherwise`` where it was not planned."""

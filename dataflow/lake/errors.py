@@ -16,7 +16,7 @@ _FULL = ("no space left", "storagefull", "disk quota exceeded", "(os error 28)",
 _FORBIDDEN = ("permission denied", "read-only file system", "access denied", "accessdenied", "forbidden")
 _PASSING = re.compile(
     r"timed? ?out|connection (refused|reset|closed|aborted)|error sending request|slow ?down|temporarily|"
-    r"service unavailable|internal server error|status:? (code:? )?50[0-4]\b|\b50[0234] "
+    r"service unavailable|internal server error|bad gateway|status:? (code:? )?50[0-4]\b"
 )
 _GONE = ("no such file", "not found", "notfound", "nosuchkey", "file out of specification", "invalid parquet", "corrupt")
 _BROKEN_LOG = ("kernel error", "json error", "no table metadata or protocol", "log segment")
@@ -65,5 +65,7 @@ def _broken_log(what: str, error: BaseException) -> LakeCorrupt:
 
 
 def _said(error: BaseException) -> str:
-    """What an error says, without delta-rs' stack traces and Polars' query plans."""
-    return re.split(r"\n\s*0: |\n\s*\n", str(error), maxsplit=1)[0].strip()
+    """What an error says, in one line: without delta-rs' stack traces and colours, and Polars' query plans."""
+    told = re.split(r"\n\s*0: |\n\s*\n", str(error), maxsplit=1)[0]
+    lines = re.sub(r"\x1b\[\d*m|↳", "", told).splitlines()
+    return ": ".join(line.strip() for line in lines if line.strip())

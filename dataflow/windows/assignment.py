@@ -18,15 +18,15 @@ def window_type(dtype: pl.DataType, time_zone: str | None) -> pl.Datetime:
 def assign_windows(lf: pl.LazyFrame, *, time_column: str, size: timedelta, time_zone: str | None) -> pl.LazyFrame:
     """Add ``window_start`` and ``window_end``, the edges of the tumbling window that a row falls into.
 
-    Windows of whole days begin at midnight of ``time_zone`` (by default of UTC), counted from 1 January 1970, and
-    are an hour shorter or longer when its clocks change; other sizes are counted in UTC from the epoch. Times
+    Windows of whole days begin at midnight of ``time_zone`` (by default of UTC), counted from 1 January 1970 (weeks from
+    Mondays), and are an hour shorter or longer when its clocks change; other sizes are counted in UTC from the epoch. Times
     without a zone and dates are taken for local ones: their edges have no zone either.
     Nulls: a row without a time is in no window; both edges are null.
     """
     edge = window_type(lf.collect_schema()[time_column], time_zone)
     local = pl.col(time_column).cast(pl.Datetime("us", edge.time_zone))
     if size % _DAY == timedelta(0):
-        days = f"{size // _DAY}d"
+        days = f"{size // _DAY}d" if size.days % 7 else f"{size.days // 7}w"
         start = local.dt.truncate(days)
         # By way of noon: where clocks skip midnight, the next window begins at the first instant of its day.
         end = pl.col("window_start").dt.offset_by(f"{days}12h").dt.truncate("1d")

@@ -58,7 +58,7 @@ class Answers:
 
 def answer(frame: pl.LazyFrame, schema: Schema, asks: Mapping[Id, Ask], answers: Answers) -> None:
     """Fill ``answers`` with a value or an error for every ask; one that cannot be answered never harms another."""
-    sound = {name: ask for name, ask in asks.items() if _plans(schema, name, ask, answers)}
+    sound = {name: ask for name, ask in asks.items() if _makes_sense(schema, name, ask, answers)}
     looks: dict[Id, Look] = {}
     for name, values in _collect_all(frame, sound, answers).items():
         value = sound[name].finish(values)
@@ -69,9 +69,10 @@ def answer(frame: pl.LazyFrame, schema: Schema, asks: Mapping[Id, Ask], answers:
     _look_again(looks, answers)
 
 
-def _plans(schema: Schema, name: Id, ask: Ask, answers: Answers) -> bool:
+def _makes_sense(schema: Schema, name: Id, ask: Ask, answers: Answers) -> bool:
+    """Whether an ask fits the columns: tried on no rows, so that the scan is not made in vain."""
     try:
-        _ask(pl.LazyFrame(schema=dict(schema)), (ask,)).collect_schema()
+        _ask(pl.LazyFrame(schema=dict(schema)), (ask,)).collect()
     except pl.exceptions.PolarsError as error:
         answers.errors[name] = error
         return False
