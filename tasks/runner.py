@@ -116,7 +116,8 @@ class PrefectRunner:
         with self._steps(run):
             report = body()
         show(report)
-        mirror(run, known)
+        if report.state != "skipped" or report.repaired:
+            mirror(run, known)
         return report
 
     @contextmanager

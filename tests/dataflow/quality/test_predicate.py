@@ -76,6 +76,7 @@ def answers(predicate: str, frame: pl.DataFrame = FRAME) -> list[bool | None]:
         ("CASE n WHEN 1 THEN 10 ELSE 20 END = 10", [T, F, F, F]),
         ("CASE WHEN NULL THEN n ELSE 1 END = 1", [T, T, T, T]),
         ("COALESCE(n, 5) = 5", [F, F, T, F]),
+        ("COALESCE(NULL, n) = 1", [T, F, N, F]),
         ("IFNULL(n, 5) = 5", [F, F, T, F]),
         ("ABS(n) = 7", [F, T, N, F]),
         ("LENGTH(t) = 5", [F, T, N, F]),

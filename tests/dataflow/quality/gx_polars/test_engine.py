@@ -88,13 +88,14 @@ def test_a_second_look_that_fails_harms_no_other():
 
     reads: list[pl.DataFrame] = []
     frame = FRAME.lazy().map_batches(read, schema=FRAME.schema)
-    unique = [gxe.ExpectColumnValuesToBeUnique(column="i"), gxe.ExpectColumnValuesToBeUnique(column="s")]
-    (result,) = polars(frame, unique[0], result_format="BOOLEAN_ONLY")
+    unique = gxe.ExpectColumnValuesToBeUnique(column="i")
+    (result,) = polars(frame, unique, result_format="BOOLEAN_ONLY")
     assert "not this time" in str(error(result))
     reads.clear()
-    twice = [*unique, gxe.ExpectCompoundColumnsToBeUnique(column_list=["i", "i"])]
-    results = polars(frame, *twice, result_format="BOOLEAN_ONLY")
-    assert [(False, None), (True, None), (False, None)] == [(r.success, error(r)) for r in results]
+    both = [unique, gxe.ExpectCompoundColumnsToBeUnique(column_list=["i", "k"])]
+    frame = FRAME.with_columns(k=1).lazy().map_batches(read, schema={**FRAME.schema, "k": pl.Int32})
+    results = polars(frame, *both, result_format="BOOLEAN_ONLY")
+    assert [(False, None), (False, None)] == [(r.success, error(r)) for r in results]
 
 
 def test_data_that_goes_between_the_looks_is_nobodys_fault(tmp_path: Path):
@@ -177,6 +178,14 @@ def test_an_error_in_the_middle_of_the_scan_harms_no_other():
     results = polars(FRAME, *PASSING, bad, result_format="BASIC")
     assert [True] * 6 == [r.success for r in results[:6]]
     assert "conversion from `str` to `i64` failed" in str(error(results[6]))
+
+
+def test_what_does_not_fit_the_columns_is_known_before_the_scan():
+    passes = Passes()
+    results = polars(passes.frame, *PASSING, gxe.ExpectColumnValuesToBeBetween(column="s", min_value=1))
+    assert [True] * 6 == [r.success for r in results[:6]]
+    assert "cannot compare string" in str(error(results[6]))
+    assert 1 == passes.reads
 
 
 def test_statements_in_the_callers_language():
