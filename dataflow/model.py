@@ -51,7 +51,7 @@ class Unit(Frozen):
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits; the name of every file of the unit begins with them."""
-        return digest(self.stage, *(text for pair in self.partition for text in pair))[:12]
+        return digest(self.stage, *(repr(text) for pair in self.partition for text in pair))[:12]
 
     @property
     def label(self) -> str:

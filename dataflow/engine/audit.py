@@ -8,6 +8,7 @@ import polars as pl
 
 from dataflow.engine.job import StageJob, side_table
 from dataflow.engine.seams import Seam, reach
+from dataflow.errors import SchemaConflict
 from dataflow.lake.schema import from_json
 from dataflow.model import Manifest, Verdict, manifest_digest
 from dataflow.quality.gate import audit
@@ -41,7 +42,21 @@ def audit_batch(job: StageJob, manifests: Sequence[Manifest]) -> Verdict:
 
 def _scan(job: StageJob, manifests: Sequence[Manifest], table: str) -> pl.LazyFrame | None:
     paths = [f.path for m in manifests for f in m.files if f.table == table and f.role != "carried"]
-    schemas = [m.schemas[table] for m in manifests if table in m.schemas]
-    if not schemas or (not paths and table != job.stage.name):
+    schema = staged_schema(job, manifests, table)
+    if schema is None or (not paths and table != job.stage.name):
         return None
-    return job.lake.scan_files(table, paths, from_json(schemas[0]))
+    return job.lake.scan_files(table, paths, from_json(schema))
+
+
+def staged_schema(job: StageJob, manifests: Sequence[Manifest], table: str) -> str | None:
+    """The schema (JSON) that all units staged for ``table``; None where none did.
+
+    Errors: SchemaConflict where units differ.
+    """
+    schemas = {m.schemas[table] for m in manifests if table in m.schemas}
+    if len(schemas) > 1:
+        raise SchemaConflict(
+            f"stage {job.stage.name!r}: its units return different columns or types; return the same from every call",
+            stage=job.stage.name,
+        )
+    return next(iter(schemas), None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import traceback
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import polars as pl
 
 from dataflow.engine.job import StageJob
-from dataflow.errors import DataFlowError, LakeError, SourceCorrupt, StageFailed
+from dataflow.errors import DataFlowError, LakeCorrupt, LakeError, SourceCorrupt, StageFailed
 from dataflow.lake.errors import lake_error
 from dataflow.lineage.riding import with_riding_frames
 from dataflow.plan import PlannedUnit
@@ -26,9 +28,9 @@ def call_function(stage: Stage, frames: Mapping[str, pl.LazyFrame], *, rides: bo
         result = function(*(frames[name] for name in stage.inputs))
     except DataFlowError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StageFailed(
-            f"stage {stage.name!r}: its function raised {type(error).__name__}: {first_line(error)}", stage=stage.name
+            f"stage {stage.name!r}: its function raised {said(error)}{_where(stage, error)}", stage=stage.name
         ) from error
     if isinstance(result, pl.DataFrame):
         return result.lazy()
@@ -48,22 +50,64 @@ def unit_errors(job: StageJob, planned: PlannedUnit) -> Generator[None]:
     except DataFlowError:
         raise
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        storage = lake_error(job.lake.table_uri(job.stage.name), error)
-        about_lake = "no space left" in str(storage) or "not writable" in str(storage)
-        if job.source is not None and not about_lake:
-            raise SourceCorrupt(
-                f"source {job.stage.name!r}: {planned.unit.partition[0][1]} cannot be read: {first_line(error)}; deliver it again or remove it",
-                source=job.stage.name,
-                file=planned.unit.partition[0][1],
-            ) from error
-        if isinstance(error, OSError) or about_lake or type(storage) is not LakeError:
-            raise storage from error
+        raise _unit_error(job, planned, error) from error
+    except Exception as error:
+        # Polars passes on what a function raises that it calls for the rows.
         raise StageFailed(
-            f"stage {job.stage.name!r}, {planned.unit.label}: {type(error).__name__}: {first_line(error)}",
+            f"stage {job.stage.name!r}, {planned.unit.label}: {said(error)}{_where(job.stage, error)}",
             stage=job.stage.name,
         ) from error
+
+
+def _unit_error(job: StageJob, planned: PlannedUnit, error: BaseException) -> DataFlowError:
+    storage = lake_error(job.lake.table_uri(job.stage.name), error)
+    about_lake = "no space left" in str(storage) or "not writable" in str(storage)
+    if job.source is not None and not about_lake:
+        file = planned.unit.partition[0][1]
+        return SourceCorrupt(
+            f"source {job.stage.name!r}: {file} cannot be read: {first_line(error)}; deliver it again or remove it",
+            source=job.stage.name,
+            file=file,
+        )
+    if isinstance(storage, LakeCorrupt):
+        return _broken_input(job) or storage
+    if isinstance(error, OSError) or about_lake or type(storage) is not LakeError:
+        return storage
+    return StageFailed(
+        f"stage {job.stage.name!r}, {planned.unit.label}: {said(error)}{_where(job.stage, error)}", stage=job.stage.name
+    )
+
+
+def _broken_input(job: StageJob) -> LakeCorrupt | None:
+    """Which file of an input it is that cannot be read: Polars does not always say, and never of which table it is."""
+    for name, snapshot in (job.plan.inputs or {}).items():
+        for file in snapshot.files:
+            try:
+                job.lake.scan_files(name, [file.path], snapshot.schema).select(pl.len()).collect()
+            except (pl.exceptions.PolarsError, OSError) as error:
+                return LakeCorrupt(
+                    f"stage {job.stage.name!r}: table {name!r} lacks {job.lake.table_uri(name)}/{file.path}, which is gone or broken "
+                    f"({first_line(error)}); restore it, or run with --full to compute it again",
+                    stage=job.stage.name,
+                    table=name,
+                    path=file.path,
+                )
+    return None
+
+
+def said(error: BaseException) -> str:
+    """Kind and first line of an error."""
+    line = first_line(error)
+    return f"{type(error).__name__}: {line}" if line != type(error).__name__ else line
 
 
 def first_line(error: BaseException) -> str:
     """What an error says, without the query plan that Polars prints under it."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _where(stage: Stage, error: BaseException) -> str:
+    """The line of the stage's function, or of what stands in the same file, that the error came through last."""
+    file = inspect.getsourcefile(inspect.unwrap(stage.function)) if inspect.isfunction(stage.function) else None
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    return f" ({file}:{lines[-1]})" if lines else ""

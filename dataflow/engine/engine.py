@@ -15,7 +15,7 @@ from dataflow.engine.run import Run, new_run_id
 from dataflow.engine.runner import RunContext, Runner
 from dataflow.engine.seams import Seam, reach
 from dataflow.engine.watermarks import watermarks
-from dataflow.errors import ConfigError
+from dataflow.errors import ConfigError, LakeError
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import read_state
 from dataflow.model import RunReport
@@ -85,11 +85,29 @@ class Engine:
         """The lake that ``workflow`` runs on."""
         if isinstance(self._lake, Lake):
             return self._lake
-        return Lake(os.fspath(self._lake or workflow.lake or Path("lake", workflow.name)), self._storage_options)
+        lake = Lake(os.fspath(self._lake or workflow.lake or Path("lake", workflow.name)), self._storage_options)
+        _check_place(lake)
+        return lake
 
     def _observe(self, event: Event) -> None:
         if self._observer is not None:
             self._observer(event)
+
+
+def _check_place(lake: Lake) -> None:
+    """Tell what can be told of a lake without reading it.
+
+    Errors: ConfigError for a kind of URI that is not known, LakeError for a file in place of the folder.
+    """
+    try:
+        files = lake.fs
+    except (ValueError, ImportError) as error:
+        raise ConfigError(
+            f"lake {lake.uri}: {error}; name a folder or a URI that begins with s3://, or install what it needs",
+            key="lake",
+        ) from error
+    if "://" not in lake.uri and files.isfile(lake.path()):
+        raise LakeError(f"lake {lake.uri}: a file stands where a folder is needed; name another lake with --lake")
 
 
 def _selected(workflow: Workflow, select: str | Iterable[str]) -> set[str]:

@@ -9,6 +9,7 @@ from datetime import datetime
 import polars as pl
 
 from dataflow.lake.lake import Lake
+from dataflow.lake.naming import unit_id_of
 from dataflow.lake.staging import Target
 from dataflow.lake.state import LateStep
 from dataflow.lineage.row_ids import Carried
@@ -46,8 +47,19 @@ class StageJob:
     late_steps: tuple[LateStep, ...] = ()
     restated: Mapping[int, int] = field(default_factory=dict[int, int])
     """File ids of corrected files, and under which id their name was first seen."""
+    published: frozenset[str] = frozenset()
+    """Ids of the stage's units that are published."""
+    arrivals: Mapping[str, int] = field(default_factory=dict[str, int])
+    """File ids of the units of inputs that are sources."""
     file_id_max: int = 0
     """The last file id given away when the batch was planned."""
+
+    def arrival(self, path: str) -> tuple[int, str]:
+        """Orders the files of an input by the arrival of their rows: by file id, else by the run that wrote them."""
+        unit_id = unit_id_of(path)
+        if unit_id is None:
+            return 0, ""
+        return self.arrivals.get(unit_id, 0), path.rsplit("/", 1)[-1].split("-")[1]
 
     def target(self, unit: Unit, table: str | None = None, role: FileRole = "new") -> Target:
         """Where rows of ``unit`` are staged: the stage's table, or one beside it."""

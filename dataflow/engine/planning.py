@@ -10,12 +10,12 @@ import polars as pl
 
 from dataflow.engine.admission import cut_windows
 from dataflow.engine.job import StageJob, is_row_id, is_system, user_schema
-from dataflow.errors import ConfigError, PlanError
+from dataflow.errors import ConfigError, LakeCorrupt, PlanError
 from dataflow.lake.lake import Lake, Snapshot
 from dataflow.lake.state import FileRecord, Outputs, PipelineState, file_key
 from dataflow.lineage.riding import with_riding_frames
 from dataflow.lineage.row_ids import Carried, carried_ids
-from dataflow.model import TableVersion
+from dataflow.model import TableVersion, Unit
 from dataflow.plan import StagePlan, plan_source, plan_task, sliced_inputs
 from dataflow.sources import Source, source_type
 from dataflow.windows.lateness import time_column_of
@@ -41,12 +41,27 @@ class Planning:
 
         Errors: PlanError, SourceError, LakeError.
         """
+        if not self.full:
+            self._check_there(stage.name)
         if stage.kind == "source":
             return plan_source(stage, self.source(stage), self.state, full=self.full)
         if missing := [name for name in stage.inputs if name not in self._pinned]:
             return StagePlan(stage.name, "skip", f"{', '.join(missing)} has no rows yet")
         inputs = {name: self.lake.snapshot(self._pinned[name]) for name in stage.inputs}
         return plan_task(stage, inputs, self.lake, self.state, full=self.full)
+
+    def _check_there(self, table: str) -> None:
+        """Else a table that somebody removed would be taken for up to date."""
+        known = next((o for o in self.state.stage(table).outputs if o.table == table), None)
+        head = self._pinned.get(table)
+        if known is None or (head is not None and head.version >= known.version):
+            return
+        found = "it is gone" if head is None else f"it is at version {head.version}"
+        raise LakeCorrupt(
+            f"table {table!r}: version {known.version} of {known.uri} was published, but {found}: it was removed or replaced; "
+            f"restore it, or run with --full to compute everything again",
+            table=table,
+        )
 
     def source(self, stage: Stage) -> Source:
         """The stage's source, made once."""
@@ -86,6 +101,7 @@ class Planning:
             stage,
             plan,
             self.started_at,
+            published=frozenset(self.state.stage(stage.name).units),
             file_id_max=self.state.next_file_id - 1,
         )
         if stage.kind == "source":
@@ -101,6 +117,11 @@ class Planning:
             carried=carried,
             rides=rides,
             late_steps=self.state.stage(stage.name).late_steps if time_column else (),
+            arrivals={
+                Unit(stage=f.source, partition=(("file", f.name),)).id: f.file_id
+                for f in self.state.files.values()
+                if f.source in stage.inputs
+            },
             restated={f.file_id: f.first_id for f in self.state.files.values() if f.file_id != f.first_id},
         )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
+from dataflow.engine.audit import staged_schema
 from dataflow.engine.job import SIDE_TABLES, StageJob, side_table
 from dataflow.engine.seams import Seam, reach
 from dataflow.errors import CommitConflict, LakeCorrupt, LakeError, SchemaConflict
@@ -13,43 +15,64 @@ from dataflow.lake import manifests as manifest_store
 from dataflow.lake.commit import TableChange, publish_change
 from dataflow.lake.lake import Lake, Snapshot
 from dataflow.lake.lease import HeldLease
+from dataflow.lake.replacement import Replacement, replacement
 from dataflow.lake.schema import from_json, to_delta
-from dataflow.lake.staging import unit_id_of
 from dataflow.lake.state import Intent, LateStep, Outputs, UnitState
 from dataflow.model import Manifest, RowCounts, TableVersion, Verdict, manifest_digest
 from dataflow.windows.lateness import advance
 
 
-def publish_batch(job: StageJob, manifests: Sequence[Manifest], verdict: Verdict, lease: HeldLease) -> Outputs:
-    """Publish exactly what ``verdict`` is about.
+@dataclass
+class Publication:
+    """A batch on its way into its tables: an attempt goes on where the one before it stopped."""
 
-    Errors: LakeError where the staged files are not those of the verdict; LeaseLost; CommitConflict.
+    job: StageJob
+    manifests: Sequence[Manifest]
+    verdict: Verdict
+    lease: HeldLease
+    intent: Intent | None = None
+    recorded: bool = False
+    outputs: Outputs | None = None
+
+
+def publish_batch(batch: Publication) -> Outputs:
+    """Publish exactly what the verdict is about.
+
+    Errors: LakeError where the staged files are not those of the verdict; LeaseLost; CommitConflict; SchemaConflict.
     """
+    job, lease = batch.job, batch.lease
+    # Made once: after its first commit the tables no longer say what the batch found.
+    intent = batch.intent = batch.intent or _promise(job, batch.manifests, batch.verdict)
+    if not batch.recorded:
+        lease.record("intent", intent, stage=job.stage.name, batch_id=intent.batch_id)
+        batch.recorded = True
+        reach(Seam.INTENT_RECORDED, job.stage.name)
+    if batch.outputs is None:
+        batch.outputs = _commit(job.lake, intent, lease)
+        lease.record("published", batch.outputs, stage=intent.stage, batch_id=intent.batch_id)
+        reach(Seam.PUBLICATION_RECORDED, intent.stage)
+    manifest_store.clear(job.lake, job.stage.name)
+    reach(Seam.MANIFESTS_CLEARED, job.stage.name)
+    return batch.outputs
+
+
+def _promise(job: StageJob, manifests: Sequence[Manifest], verdict: Verdict) -> Intent:
     if verdict.digest != manifest_digest(manifests):
         raise LakeError(
             f"stage {job.stage.name!r}: the staged files are not those that the gate judged; nothing is published. Run again",
             stage=job.stage.name,
         )
-    intent = _intent(job, manifests, verdict)
-    lease.record("intent", intent, stage=job.stage.name, batch_id=intent.batch_id)
-    reach(Seam.INTENT_RECORDED, job.stage.name)
-    outputs = finish(job.lake, intent, lease)
-    manifest_store.clear(job.lake, job.stage.name)
-    reach(Seam.MANIFESTS_CLEARED, job.stage.name)
-    return outputs
+    return _intent(job, manifests, verdict)
 
 
-def finish(lake: Lake, intent: Intent, lease: HeldLease) -> Outputs:
-    """Commit what of ``intent`` is not committed yet, and record that it is published."""
+def _commit(lake: Lake, intent: Intent, lease: HeldLease) -> Outputs:
+    """Commit what of ``intent`` is not committed yet."""
     outputs: list[TableVersion] = []
     for change in intent.changes:
         outputs.append(publish_change(lake, change, lease.lock))
         own = change.table == intent.stage
         reach(Seam.TABLE_PUBLISHED if own else Seam.SIDE_TABLE_PUBLISHED, change.table)
-    published = Outputs(outputs=tuple(outputs))
-    lease.record("published", published, stage=intent.stage, batch_id=intent.batch_id)
-    reach(Seam.PUBLICATION_RECORDED, intent.stage)
-    return published
+    return Outputs(outputs=tuple(outputs))
 
 
 def roll_forward(lake: Lake, lease: HeldLease) -> list[str]:
@@ -61,7 +84,9 @@ def roll_forward(lake: Lake, lease: HeldLease) -> list[str]:
     done: list[str] = []
     for intent in lease.state.intents.values():
         try:
-            finish(lake, intent, lease)
+            outputs = _commit(lake, intent, lease)
+            lease.record("published", outputs, stage=intent.stage, batch_id=intent.batch_id)
+            reach(Seam.PUBLICATION_RECORDED, intent.stage)
             done.append(f"batch {intent.batch_id}, begun by an interrupted run, was finished")
         except (CommitConflict, SchemaConflict, LakeCorrupt):
             lease.record("abandoned", Outputs(outputs=()), stage=intent.stage, batch_id=intent.batch_id)
@@ -126,23 +151,18 @@ def _change(
 ) -> TableChange | None:
     head = job.lake.head(table)
     snapshot = job.lake.snapshot(head) if head else None
-    active = [f.path for f in snapshot.files] if snapshot else []
     replaced = {u.id for u in job.plan.dropped} | ({m.unit.id for m in manifests} if not job.plan.merges else set())
-    removes = {path for path in active if unit_id_of(path) in replaced}
-    if table == job.stage.name:
-        removes |= {path for m in manifests for path in m.removes}
-    schemas = {m.schemas[table] for m in manifests if table in m.schemas}
-    if len(schemas) > 1:
-        raise SchemaConflict(
-            f"stage {job.stage.name!r}: its units return different columns or types; return the same from every call",
-            stage=job.stage.name,
-        )
-    if not schemas and snapshot is None:
+    rewritten = [path for m in manifests for path in m.removes] if table == job.stage.name else []
+    goes = (
+        replacement(snapshot, replaced, job.published, also=rewritten)
+        if snapshot
+        else Replacement(removes=(), truncate=False)
+    )
+    schema = staged_schema(job, manifests, table) or (snapshot and to_delta(snapshot.schema).to_json())
+    if schema is None:
         return None
-    schema = schemas.pop() if schemas else to_delta(snapshot.schema).to_json() if snapshot else ""
-    truncate = snapshot is not None and len(removes) == len(active)
     if snapshot is not None:
-        _check_fits(snapshot, from_json(schema), partition_by, truncate=truncate)
+        _check_fits(snapshot, from_json(schema), partition_by, truncate=goes.truncate)
     return TableChange(
         table=table,
         app=f"{job.stage.name}@{job.plan.epoch}",
@@ -152,8 +172,8 @@ def _change(
         table_schema=schema,
         partition_by=partition_by,
         adds=tuple(f for m in manifests for f in m.files if f.table == table),
-        removes=tuple(sorted(removes)),
-        truncate=truncate,
+        removes=goes.removes,
+        truncate=goes.truncate,
     )
 
 

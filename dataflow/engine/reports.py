@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from dataflow.engine.call import first_line
+from dataflow.engine.call import said
 from dataflow.engine.job import StageJob
 from dataflow.errors import DataFlowError, LeaseHeld
 from dataflow.lake.lake import Lake
 from dataflow.lake.state import Outputs
-from dataflow.model import LineageEdge, Manifest, RowCounts, RunReport, RunState, StageReport, Verdict
+from dataflow.model import LineageEdge, Manifest, RowCounts, RuleResult, RunReport, RunState, StageReport, Verdict
 from dataflow.plan import StagePlan
 from dataflow.workflow import Stage, Workflow
 
@@ -62,13 +62,13 @@ class Reports:
         )
 
     def failed(self, stage: Stage, error: BaseException, seconds: float) -> StageReport:
-        text = str(error) if isinstance(error, DataFlowError) else f"{type(error).__name__}: {first_line(error)}"
+        text = str(error) if isinstance(error, DataFlowError) else f"stage {stage.name!r}: {said(error)}"
         return StageReport(
             stage=stage.name, kind=stage.kind, state="failed", reason="an error", error=text, seconds=seconds
         )
 
     def rejected(self, job: StageJob, manifests: Sequence[Manifest], verdict: Verdict, seconds: float) -> StageReport:
-        rules = ", ".join(f"{r.rule} ({r.error or f'{r.failed} of {r.checked} rows'})" for r in verdict.rejected_by)
+        rules = ", ".join(f"{r.rule} ({_finding(r)})" for r in verdict.rejected_by)
         base = self._base(job, manifests, verdict, seconds)
         return base.model_copy(update={"state": "rejected", "reason": f"its gate refused the batch: {rules}"})
 
@@ -125,7 +125,9 @@ class Reports:
         states = {s.state for s in self.stages.values()}
         if "failed" in states:
             failed = next(s for s in self.stages.values() if s.state == "failed")
-            return self._run("failed", f"stage {failed.stage!r} failed: {failed.error}")
+            error = failed.error or failed.reason
+            named = error.startswith((f"stage {failed.stage!r}", f"source {failed.stage!r}"))
+            return self._run("failed", error if named else f"stage {failed.stage!r} failed: {error}")
         if "rejected" in states:
             rejected = next(s for s in self.stages.values() if s.state == "rejected")
             return self._run("rejected", f"stage {rejected.stage!r}: {rejected.reason}")
@@ -152,3 +154,10 @@ class Reports:
             lineage=tuple(self.outputs[name] for name in order if name in self.outputs),
             repaired=self.repaired,
         )
+
+
+def _finding(result: RuleResult) -> str:
+    """What a rule found, in a few words; rules about the batch know no rows that fail."""
+    if result.error is not None:
+        return result.error.removeprefix(f"rule {result.rule!r}: ")
+    return f"{result.failed} of {result.checked} rows" if result.failed else f"found {result.observed}"

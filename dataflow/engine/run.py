@@ -16,13 +16,13 @@ from dataflow.engine.coalesce import coalesce
 from dataflow.engine.events import Event, Observer
 from dataflow.engine.job import StageJob
 from dataflow.engine.planning import Planning
-from dataflow.engine.publish import publish_batch
+from dataflow.engine.publish import Publication, publish_batch
 from dataflow.engine.repair import prune, repair, sweep_runs
 from dataflow.engine.reports import Reports
 from dataflow.engine.runner import Future, Runner, Step, Verb
 from dataflow.engine.seams import Seam, reach
 from dataflow.engine.stage import stage_units
-from dataflow.errors import DataFlowError, LeaseHeld, LeaseLost
+from dataflow.errors import DataFlowError, LakeError, LeaseHeld, LeaseLost
 from dataflow.lake import manifests as manifest_store
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease, acquire
@@ -105,7 +105,10 @@ class Run:
             with suppress(DataFlowError):
                 lease.release(clean=False)
             raise
-        lease.release(clean=report.state in ("completed", "skipped"))
+        well = report.state in ("completed", "skipped")
+        # Of a run that failed the report is to be told: a full disk may well take no word of its end either.
+        with suppress(*() if well else (LakeError,)):
+            lease.release(clean=well)
         reach(Seam.LEASE_RELEASED)
         return self._end(report)
 
@@ -166,7 +169,7 @@ class Run:
             prune(job)
         except LeaseLost:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._finish(self.reports.failed(stage, error, time.perf_counter() - began))
             return
         reach(Seam.STAGE_PLANNED, stage.name)
@@ -211,7 +214,7 @@ class Run:
             result = future.result()
         except (LeaseLost, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             progress.error = progress.error or error
             result = None
         if verb == "stage":
@@ -248,16 +251,8 @@ class Run:
             )
             return
         step = self._step(stage, "publish")
-        self._submit(
-            progress,
-            step,
-            publish_batch,
-            progress.job,
-            tuple(progress.manifests),
-            verdict,
-            lease,
-            after=progress.futures[-1:],
-        )
+        batch = Publication(progress.job, tuple(progress.manifests), verdict, lease)
+        self._submit(progress, step, publish_batch, batch, after=progress.futures[-1:])
 
     def _publish_done(self, progress: Progress, outputs: Outputs, future: Future) -> None:
         job = progress.job

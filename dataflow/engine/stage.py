@@ -77,6 +77,7 @@ def _land(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
     writing.count("read", raw)
     writing.sink_split(landed)
     writing.collect()
+    job.source.verify(planned.item, writing.nulls())
     rows = writing.counted("read")
     return writing.manifest(
         RowCounts(read=rows, produced=rows, quarantined=writing.rows("quarantine"), published=writing.rows())
@@ -92,8 +93,14 @@ def _compute(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
         # A count beside the sinks would make Polars compute what it counts a second time, but for the cache.
         produced = produced.cache()
         writing.count("produced", produced)
-    kept = deduplicate(produced, dedup.key, order_by=dedup.order_by, keep=dedup.keep) if dedup else produced
-    writing.sink_split(kept)
+    if dedup and job.stage.incremental:
+        # A row that is set aside must not have replaced a good one: in a delivery of its own it would not either.
+        produced = writing.sink_broken(produced).cache()
+        writing.sink(deduplicate(produced, dedup.key, order_by=dedup.order_by, keep=dedup.keep))
+    elif dedup:
+        writing.sink_split(deduplicate(produced, dedup.key, order_by=dedup.order_by, keep=dedup.keep))
+    else:
+        writing.sink_split(produced)
     writing.collect()
     if dedup and writing.counted("produced") > writing.rows() + writing.rows("quarantine"):
         dropped = _dropped(job, writing, produced, dedup)
@@ -113,7 +120,8 @@ def _read(job: StageJob, name: str, planned: PlannedUnit) -> pl.LazyFrame:
     files = snapshot.slice(planned.unit.partition) if name in job.sliced else snapshot.files
     if planned.added is not None and name == job.stage.inputs[0]:
         files = tuple(f for f in files if f.path in planned.added)
-    return job.lake.scan(snapshot, files)
+    # The log has them in no order of ours, and of rows that are equal otherwise the order of arrival decides.
+    return job.lake.scan(snapshot, sorted(files, key=lambda file: job.arrival(file.path)))
 
 
 def _finish(job: StageJob, frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -166,7 +174,8 @@ def _books(job: StageJob, planned: PlannedUnit, writing: Writing) -> RowCounts:
                 f"stage {job.stage.name!r}, {planned.unit.label}: the groups count {members} members in {job.stage.members!r}, but {given} rows went in",
                 stage=job.stage.name,
             )
-        return base.model_copy(update={"aggregated": given})
+        # Out of nothing comes a row or none: the sum over no rows is one.
+        return base.model_copy(update={"aggregated": given} if given else {"fan_out": produced})
     if job.stage.rows == "preserved" and produced != given:
         raise StageFailed(
             f"stage {job.stage.name!r}, {planned.unit.label}: declared to preserve rows, but {given} went in and {produced} came out; "

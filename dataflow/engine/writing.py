@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -47,10 +48,14 @@ class Writing:
 
     def sink_split(self, frame: pl.LazyFrame) -> None:
         """Stage the good rows of ``frame``, and beside them those that the gate's rules quarantine."""
+        self.sink(self.sink_broken(frame))
+
+    def sink_broken(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """Stage the rows that the gate's rules quarantine, and return the good ones."""
         good, bad = split(frame, self.job.stage.gate, at=self.job.started_at)
-        self.sink(good)
         if bad is not None:
             self.sink(bad, side_table(self.job.stage.name, "quarantine"), "side")
+        return good
 
     def sink_aside(self, what: str, frame: pl.LazyFrame) -> None:
         """Stage ``frame`` in a side table."""
@@ -95,11 +100,12 @@ class Writing:
         """A column of all staged rows that the function produced, quarantined ones among them."""
         aside = side_table(self.job.stage.name, "quarantine")
         produced = [file for file in self.files if file.role == "new" or file.table == aside]
-        return pl.concat([self._read([file]).select(column) for file in produced])
+        none = pl.LazyFrame(schema={column: pl.Int64()})
+        return pl.concat([self._read([file]).select(column) for file in produced]) if produced else none
 
     def total(self, column: str) -> int:
         """The sum of ``column`` over all staged rows that the function produced."""
-        return int(self.staged(column).sum().collect().item() or 0) if self.files else 0
+        return int(self.staged(column).sum().collect().item() or 0)
 
     def discard(self) -> None:
         """Delete whatever was written, also by a write that failed half-way."""
@@ -108,6 +114,11 @@ class Writing:
             with storage_errors(place):
                 if lake.fs.exists(place):
                     lake.fs.rm_file(place)
+
+    def nulls(self) -> set[str]:
+        """The columns of a landed file that hold a null, as far as the footers tell."""
+        counts = [json.loads(file.stats).get("nullCount", {}) for file in self.files]
+        return {column for column in self.job.columns if any(found.get(column) != 0 for found in counts)}
 
     def counted(self, name: str, otherwise: int = 0) -> int:
         """A collected count; ``otherwise`` where it was not planned."""

@@ -38,7 +38,12 @@ class Detection:
 
 
 def detect(
-    source: str, listed: Iterable[L], ledger: Mapping[str, FileRecord], content_hash: Callable[[L], str], *, next_file_id: int
+    source: str,
+    listed: Iterable[L],
+    ledger: Mapping[str, FileRecord],
+    content_hash: Callable[[L], str],
+    *,
+    next_file_id: int,
 ) -> Detection:
     """Compare a listing with the ledger (by name); content is hashed only where size or time differ.
 

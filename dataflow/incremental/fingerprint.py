@@ -36,27 +36,32 @@ class _Reading:
 
     def __init__(self) -> None:
         self.parts: set[str] = set()
-        self._seen: dict[int, Any] = {}
+        self._seen: dict[int, tuple[int, Any]] = {}
 
-    def take(self, thing: Any) -> None:
-        if id(thing) in self._seen:
-            return
-        # Kept, so that no other object can come by its id.
-        self._seen[id(thing)] = thing
+    def take(self, thing: Any) -> int:
+        """Read ``thing`` and what it uses; answers its number, so that two things of one name are not mixed up."""
+        if id(thing) not in self._seen:
+            number = len(self._seen)
+            # Kept, so that no other object can come by its id.
+            self._seen[id(thing)] = number, thing
+            self._read(thing, f"#{number} {_name(thing)}")
+        return self._seen[id(thing)][0]
+
+    def _read(self, thing: Any, owner: str) -> None:
         if isinstance(thing, functools.partial):
-            self._take_all(f"partial {_name(thing.func)}", {"function": thing.func, **dict(enumerate(thing.args)), **thing.keywords})
+            self._use_all(owner, {"function": thing.func, **dict(enumerate(thing.args)), **thing.keywords})
         elif isinstance(thing, types.MethodType):
-            self._take_all(f"method {_name(thing.__func__)}", {"function": thing.__func__, "self": thing.__self__})
+            self._use_all(owner, {"function": thing.__func__, "self": thing.__self__})
         elif isinstance(thing, types.FunctionType):
-            self._take_function(thing)
+            self._read_function(thing, owner)
         elif isinstance(thing, type):
-            self._take_class(thing)
+            self._read_class(thing, owner)
         elif isinstance(thing, types.ModuleType):
-            self._take_module(thing)
+            self._read_module(thing, owner)
         else:
-            self._take_object(thing)
+            self._use_all(owner, {"class": type(thing), **getattr(thing, "__dict__", {})})
 
-    def _take_all(self, owner: str, used: Mapping[Any, Any]) -> None:
+    def _use_all(self, owner: str, used: Mapping[Any, Any]) -> None:
         for name, value in used.items():
             self._use(f"{owner}:{name}", value)
 
@@ -64,36 +69,38 @@ class _Reading:
         """Something that code refers to by ``name``: more code of the user's own, or a constant."""
         is_code = isinstance(value, types.ModuleType) or callable(value)
         if isinstance(value, functools.partial) or _is_own(value if is_code else type(value)):
-            self.take(value)
+            self.parts.add(f"{name}=#{self.take(value)}")
         else:
             self.parts.add(f"{name}={_name(value) if is_code else stable_text(value)}")
 
-    def _take_function(self, function: types.FunctionType) -> None:
-        name = _name(function)
-        self.parts.add(f"{name}: {_text(function)}")
-        self._take_all(name, {**_used(function), **dict(enumerate(function.__defaults__ or ())), **(function.__kwdefaults__ or {})})
+    def _read_function(self, function: types.FunctionType, owner: str) -> None:
+        self.parts.add(f"{owner}: {_text(function)}")
+        self._use_all(
+            owner,
+            {**_used(function), **dict(enumerate(function.__defaults__ or ())), **(function.__kwdefaults__ or {})},
+        )
         # Of a decorator that tells what it wraps, both the wrapper and the wrapped count.
         if (wrapped := getattr(function, "__wrapped__", None)) is not None:
-            self.take(wrapped)
+            self._use(f"{owner} wraps", wrapped)
 
-    def _take_class(self, kind: type) -> None:
-        self.parts.add(f"{_name(kind)}: {_text(kind)}")
-        self._take_all(_name(kind), dict(enumerate(kind.__bases__)))
-        for value in vars(kind).values():
+    def _read_class(self, kind: type, owner: str) -> None:
+        self.parts.add(f"{owner}: {_text(kind)}")
+        self._use_all(owner, dict(enumerate(kind.__bases__)))
+        for name, value in vars(kind).items():
             inner = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
             if isinstance(inner, types.FunctionType):
-                self.take(inner)
+                self._use(f"{owner}:{name}", inner)
 
-    def _take_module(self, module: types.ModuleType) -> None:
-        self.parts.add(f"{module.__name__}: {_text(module)}")
-        for value in vars(module).values():
+    def _read_module(self, module: types.ModuleType, owner: str) -> None:
+        self.parts.add(f"{owner}: {_text(module)}")
+        for name, value in vars(module).items():
             # What it defines itself is in its text; what it has from elsewhere is not.
-            if isinstance(value, types.ModuleType | types.FunctionType | type) and _is_own(value) and _module(value) != module.__name__:
-                self.take(value)
-
-    def _take_object(self, thing: Any) -> None:
-        self._use("object", type(thing))
-        self._take_all(_name(thing), getattr(thing, "__dict__", {}))
+            if (
+                isinstance(value, types.ModuleType | types.FunctionType | type)
+                and _is_own(value)
+                and _module(value) != module.__name__
+            ):
+                self._use(f"{owner}:{name}", value)
 
 
 def _name(thing: Any) -> str:
@@ -146,7 +153,10 @@ def _text(thing: Any) -> str:
         # Typed into a console: the byte code stands in.
         return _code_text(code) if code is not None else _name(thing)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
+        if (
+            isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.dump(tree)
 

@@ -43,7 +43,9 @@ class Lock:
         """Errors: LeaseLost where ``handle``'s table has seen a later lease."""
         seen = handle.transaction_version(self.app)
         if seen is not None and seen > self.number:
-            raise LeaseLost(f"{handle.table_uri}: another run took the lease over (lease {seen}, ours is {self.number}); this run stops without publishing")
+            raise LeaseLost(
+                f"{handle.table_uri}: another run took the lease over (lease {seen}, ours is {self.number}); this run stops without publishing"
+            )
 
 
 class TableChange(Frozen):
@@ -132,7 +134,10 @@ def _create(lake: Lake, change: TableChange, lock: Lock) -> int:
         )
     except DeltaError as error:
         if lake.exists(change.table):
-            raise CommitConflict(f"{lake.table_uri(change.table)}: created by another writer at the same moment; run again", table=change.table) from error
+            raise CommitConflict(
+                f"{lake.table_uri(change.table)}: created by another writer at the same moment; run again",
+                table=change.table,
+            ) from error
         raise
     return 0
 
@@ -261,5 +266,9 @@ def _fence(handle: DeltaTable, lock: Lock) -> None:
     lock.hold(handle)
     if handle.transaction_version(lock.app) != lock.number:
         handle.create_write_transaction(
-            [], "append", handle.schema(), list(handle.metadata().partition_columns) or None, commit_properties=_step(lock)
+            [],
+            "append",
+            handle.schema(),
+            list(handle.metadata().partition_columns) or None,
+            commit_properties=_step(lock),
         )

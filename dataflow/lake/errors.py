@@ -18,7 +18,15 @@ _PASSING = re.compile(
     r"timed? ?out|connection (refused|reset|closed|aborted)|error sending request|slow ?down|temporarily|"
     r"service unavailable|internal server error|bad gateway|status:? (code:? )?50[0-4]\b"
 )
-_GONE = ("no such file", "not found", "notfound", "nosuchkey", "file out of specification", "invalid parquet", "corrupt")
+_GONE = (
+    "no such file",
+    "not found",
+    "notfound",
+    "nosuchkey",
+    "file out of specification",
+    "invalid parquet",
+    "corrupt",
+)
 _BROKEN_LOG = ("kernel error", "json error", "no table metadata or protocol", "log segment")
 
 
@@ -32,7 +40,9 @@ def storage_errors(what: str) -> Generator[None]:
     except TableNotFoundError as error:
         raise TableMissing(f"{what}: no such table in the lake", what=what) from error
     except CommitFailedError as error:
-        raise CommitConflict(f"{what}: another writer committed in between ({_said(error)}); run again", what=what) from error
+        raise CommitConflict(
+            f"{what}: another writer committed in between ({_said(error)}); run again", what=what
+        ) from error
     except DeltaProtocolError as error:
         raise _broken_log(what, error) from error
     except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
@@ -46,22 +56,47 @@ def lake_error(what: str, error: BaseException) -> LakeError:
     about_storage = not isinstance(error, pl.exceptions.PolarsError) or isinstance(error, pl.exceptions.ComputeError)
     low = said.lower() if about_storage else ""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(word in low for word in _FULL):
-        return LakeError(f"{what}: no space left on the lake's disk; nothing was published. Make room and run again", what=what)
-    if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS or any(word in low for word in _FORBIDDEN):
-        return LakeError(f"{what}: not writable ({said}); check the folder's permissions, or name another lake with --lake", what=what)
+        return LakeError(
+            f"{what}: no space left on the lake's disk; what is published stays as it is. Make room and run again",
+            what=what,
+        )
+    if (
+        isinstance(error, PermissionError)
+        or getattr(error, "errno", None) == errno.EROFS
+        or any(word in low for word in _FORBIDDEN)
+    ):
+        return LakeError(
+            f"{what}: not writable ({said}); check the folder's permissions, or name another lake with --lake",
+            what=what,
+        )
     if isinstance(error, FileExistsError | NotADirectoryError) or "not a directory" in low:
-        return LakeError(f"{what}: a file stands where a folder is needed ({said}); name another lake with --lake", what=what)
+        return LakeError(
+            f"{what}: a file stands where a folder is needed ({said}); name another lake with --lake", what=what
+        )
     if _PASSING.search(low):
         return LakeUnavailable(f"{what}: the storage did not answer ({said}); it is tried again", what=what)
     if isinstance(error, DeltaError) and any(word in low for word in _BROKEN_LOG):
         return _broken_log(what, error)
     if any(word in low for word in _GONE):
-        return LakeCorrupt(f"{what}: a file that the table needs is gone or broken ({said}); restore it, or run with --full to compute it again", what=what)
+        return LakeCorrupt(
+            f"{what}: a file that the table needs is gone or broken ({said}); {_way_out(what, 'restore it, or run with --full to compute it again')}",
+            what=what,
+        )
     return LakeError(f"{what}: {said}", what=what)
 
 
+def _way_out(what: str, otherwise: str) -> str:
+    if what.endswith("/_journal"):
+        # What is published is known there alone: with tables that it does not know no run begins.
+        return "restore the journal, or remove it together with the tables of the lake and run again"
+    return otherwise
+
+
 def _broken_log(what: str, error: BaseException) -> LakeCorrupt:
-    return LakeCorrupt(f"{what}: the table's log cannot be read: {_said(error)}; restore the log, or remove the table and run with --full", what=what)
+    return LakeCorrupt(
+        f"{what}: the table's log cannot be read: {_said(error)}; {_way_out(what, 'restore the log, or remove the table and run with --full')}",
+        what=what,
+    )
 
 
 def _said(error: BaseException) -> str:

@@ -24,7 +24,8 @@ def open_filesystem(uri: str, storage_options: Mapping[str, str]) -> tuple[FileS
     """
     if "://" not in uri:
         return _opened("file", auto_mkdir=True), str(Path(uri).expanduser().absolute())
-    found: tuple[FileSystem, str] = fsspec.url_to_fs(uri, **(_s3fs_options(storage_options) if uri.startswith("s3") else {}))  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    options = _s3fs_options(storage_options) if uri.startswith("s3") else {}
+    found: Any = fsspec.url_to_fs(uri, **options)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return found
 
 

@@ -20,12 +20,14 @@ def footer_statistics(file: IO[bytes]) -> str:
     Floats get no bounds: a footer does not tell whether there are NaN among them, which lie outside of any.
     """
     metadata = pq.read_metadata(file)
+    # Columns of columns have paths with dots, and so may plain ones.
+    plain = set(metadata.schema.to_arrow_schema().names)
     bounds: dict[str, _Bounds] = {}
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
         for index in range(row_group.num_columns):
             column = row_group.column(index)
-            if "." not in column.path_in_schema:
+            if column.path_in_schema in plain:
                 bounds.setdefault(column.path_in_schema, _Bounds()).take(column.statistics, row_group.num_rows)
     bounded = {name: found for name, found in bounds.items() if found.low is not None}
     return json.dumps(

@@ -31,7 +31,9 @@ from dataflow.lake.schema import to_delta
 from dataflow.model import Frozen, TableVersion
 
 TABLE = "_journal"
-Kind = Literal["lease", "beat", "files", "intent", "published", "abandoned", "release", "released", "swept", "checkpoint"]
+Kind = Literal[
+    "lease", "beat", "files", "intent", "published", "abandoned", "release", "released", "swept", "checkpoint"
+]
 SCHEMA = pl.Schema(
     {
         "seq": pl.Int64(),
@@ -85,11 +87,18 @@ class Journal:
     def _read(self, snapshot: Snapshot, files: Sequence[ActiveFile]) -> list[Entry]:
         uri = self.lake.table_uri(TABLE)
         with storage_errors(uri):
-            frame = self.lake.scan_files(TABLE, [f.path for f in files], snapshot.schema).collect().sort("seq", maintain_order=True)
+            frame = (
+                self.lake.scan_files(TABLE, [f.path for f in files], snapshot.schema)
+                .collect()
+                .sort("seq", maintain_order=True)
+            )
         try:
             return [Entry.model_validate(row) for row in frame.drop("archived").iter_rows(named=True)]
         except ValidationError as error:
-            raise LakeCorrupt(f"{uri}: an entry cannot be understood ({error.errors()[0]['msg']}); it was written by a newer dataflow: update this one", what=uri) from error
+            raise LakeCorrupt(
+                f"{uri}: an entry cannot be understood ({error.errors()[0]['msg']}); it was written by a newer dataflow: update this one",
+                what=uri,
+            ) from error
 
     def append(self, entry: Entry, lock: Lock, *, acquire: bool = False) -> None:
         """Write ``entry`` under the lease.
@@ -119,8 +128,12 @@ class Journal:
         if handle is not None:
             lock.hold(handle)
             if acquire and (handle.transaction_version(lock.app) or 0) >= lock.number:
-                raise CommitConflict(f"lease {lock.number} of {entry.pipeline!r} was taken by another run", pipeline=entry.pipeline)
-        stamped = entry.model_copy(update={"seq": 0 if handle is None else handle.version() + 1, "at": datetime.now(UTC)})
+                raise CommitConflict(
+                    f"lease {lock.number} of {entry.pipeline!r} was taken by another run", pipeline=entry.pipeline
+                )
+        stamped = entry.model_copy(
+            update={"seq": 0 if handle is None else handle.version() + 1, "at": datetime.now(UTC)}
+        )
         add = self._write([stamped], archived=False)
         try:
             self._commit(handle, [add], lock)
@@ -133,7 +146,9 @@ class Journal:
         # one with an older number would be taken for archived.
         properties = CommitProperties(max_commit_retries=0, app_transactions=[lock.transaction])
         if handle is not None:
-            handle.create_write_transaction(actions, "append", handle.schema(), ["archived"], commit_properties=properties)
+            handle.create_write_transaction(
+                actions, "append", handle.schema(), ["archived"], commit_properties=properties
+            )
             return
         try:
             create_table_with_add_actions(
@@ -189,11 +204,17 @@ class Journal:
         lock.hold(handle)
         old = self._read(snapshot, small)
         # Made of the very entries that go: one that came later must not be taken for part of them.
-        stamped = [c.model_copy(update={"seq": handle.version() + 1, "at": datetime.now(UTC)}) for c in checkpoints(old)]
+        stamped = [
+            c.model_copy(update={"seq": handle.version() + 1, "at": datetime.now(UTC)}) for c in checkpoints(old)
+        ]
         written = [self._write(old, archived=True), self._write(stamped, archived=False)]
         now = int(time.time() * 1000)
         try:
-            self._commit(handle, [*written, *(RemoveAction(f.path, True, now, f.size_bytes, dict(f.partition)) for f in small)], lock)
+            self._commit(
+                handle,
+                [*written, *(RemoveAction(f.path, True, now, f.size_bytes, dict(f.partition)) for f in small)],
+                lock,
+            )
         except CommitFailedError:
             self._discard(*written)
             raise

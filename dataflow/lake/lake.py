@@ -51,7 +51,9 @@ class Snapshot:
 
     def partitions(self, by: Sequence[str]) -> list[Partition]:
         """The distinct values of the partition columns ``by``, sorted."""
-        return sorted({tuple(f.partition[c] for c in by) for f in self.files}, key=lambda p: [(v is not None, v or "") for v in p])
+        return sorted(
+            {tuple(f.partition[c] for c in by) for f in self.files}, key=lambda p: [(v is not None, v or "") for v in p]
+        )
 
     def slice(self, partition: Iterable[tuple[str, str | None]]) -> tuple[ActiveFile, ...]:
         """The files of one partition; all of them for an empty one."""
@@ -67,7 +69,10 @@ class Lake:
         self.uri = text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute())
         self.storage_options = dict(storage_options or {})
         if unquote(self.uri) != self.uri:
-            raise ConfigError(f"lake {self.uri}: {re.findall('%[0-9A-Fa-f]{2}', self.uri)[0]!r} in its path would be taken for another character; rename the folder", key="lake")
+            raise ConfigError(
+                f"lake {self.uri}: {re.findall('%[0-9A-Fa-f]{2}', self.uri)[0]!r} in its path would be taken for another character; rename the folder",
+                key="lake",
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         return {"uri": self.uri, "storage_options": self.storage_options}
@@ -108,7 +113,10 @@ class Lake:
             except DeltaError as error:
                 if version is None or "version" not in str(error).lower():
                     raise
-                raise TableMissing(f"{self.table_uri(table)}: its log holds no version {version} (any more); read a version that it still holds", table=table) from error
+                raise TableMissing(
+                    f"{self.table_uri(table)}: its log holds no version {version} (any more); read a version that it still holds",
+                    table=table,
+                ) from error
 
     def head(self, table: str) -> TableVersion | None:
         """The newest version of ``table``; None where there is no such table."""
@@ -121,7 +129,9 @@ class Lake:
         handle = self.open(version.table, version.version)
         return snapshot_of(handle, version)
 
-    def scan(self, snapshot: Snapshot, files: Sequence[ActiveFile] | None = None, *, path_column: str | None = None) -> pl.LazyFrame:
+    def scan(
+        self, snapshot: Snapshot, files: Sequence[ActiveFile] | None = None, *, path_column: str | None = None
+    ) -> pl.LazyFrame:
         """The rows of ``files`` (by default all) of a snapshot; with ``path_column``, also which file they are in."""
         chosen = snapshot.files if files is None else files
         # Other programs (native compaction is one) leave the partition columns out of the files: they are in the log alone.
@@ -134,7 +144,9 @@ class Lake:
             frames.append(self.scan_files(table, [file.path], schema, path_column=path_column).with_columns(**values))
         return pl.concat(frames) if len(frames) > 1 else frames[0]
 
-    def scan_files(self, table: str, paths: Sequence[str], schema: pl.Schema, *, path_column: str | None = None) -> pl.LazyFrame:
+    def scan_files(
+        self, table: str, paths: Sequence[str], schema: pl.Schema, *, path_column: str | None = None
+    ) -> pl.LazyFrame:
         """The rows of Parquet files of a table, committed or staged, with the columns of ``schema``."""
         if not paths:
             return pl.LazyFrame(schema={**schema, path_column: pl.String()} if path_column else schema)
@@ -154,7 +166,9 @@ class Lake:
         Errors: TableMissing.
         """
         handle = self.open(table, version)
-        return self.scan(snapshot_of(handle, TableVersion(table=table, uri=self.table_uri(table), version=handle.version())))
+        return self.scan(
+            snapshot_of(handle, TableVersion(table=table, uri=self.table_uri(table), version=handle.version()))
+        )
 
     def touched(self, table: str, since: int, until: int, by: Sequence[str]) -> set[Partition] | None:
         """Partitions (values of ``by``) whose rows changed after version ``since``, up to ``until``.
@@ -185,7 +199,9 @@ class Lake:
             if actions is None or any("metaData" in action for action in actions):
                 return None
             for action in actions:
-                if (remove := action.get("remove")) and (remove.get("dataChange", True) or unquote(remove["path"]) in added):
+                if (remove := action.get("remove")) and (
+                    remove.get("dataChange", True) or unquote(remove["path"]) in added
+                ):
                     return None
                 if (add := action.get("add")) and add.get("dataChange", True):
                     added.append(unquote(add["path"]))
@@ -203,7 +219,10 @@ class Lake:
                 # Not splitlines: values may hold characters that it takes for the end of a line.
                 yield [json.loads(line) for line in text.split("\n") if line]
             except ValueError as error:
-                raise LakeCorrupt(f"{path}: the table's log cannot be read: {error}; restore the log, or remove the table and run with --full", table=table) from error
+                raise LakeCorrupt(
+                    f"{path}: the table's log cannot be read: {error}; restore the log, or remove the table and run with --full",
+                    table=table,
+                ) from error
 
     def logged(self, table: str) -> set[str]:
         """Paths of all files that a version in the table's log names, the replaced ones among them."""

@@ -25,7 +25,9 @@ _ATTEMPTS = 20
 class HeldLease:
     """A pipeline's lease while this run holds it; every journal entry of the run goes through it."""
 
-    def __init__(self, lake: Lake, pipeline: str, run_id: str, lock: Lock, state: PipelineState, *, took_over: bool) -> None:
+    def __init__(
+        self, lake: Lake, pipeline: str, run_id: str, lock: Lock, state: PipelineState, *, took_over: bool
+    ) -> None:
         self.lake = lake
         self.pipeline = pipeline
         self.run_id = run_id
@@ -40,7 +42,14 @@ class HeldLease:
 
     def record(self, kind: Kind, body: Frozen, *, stage: str | None = None, batch_id: str | None = None) -> None:
         """Append an entry. Errors: LeaseLost."""
-        entry = Entry(kind=kind, pipeline=self.pipeline, run_id=self.run_id, stage=stage, batch_id=batch_id, body=body.model_dump_json())
+        entry = Entry(
+            kind=kind,
+            pipeline=self.pipeline,
+            run_id=self.run_id,
+            stage=stage,
+            batch_id=batch_id,
+            body=body.model_dump_json(),
+        )
         self._journal.append(entry, self.lock)
 
     def refresh(self) -> PipelineState:
@@ -73,7 +82,10 @@ class HeldLease:
 
     def _checkpoints(self, entries: list[Entry]) -> list[Entry]:
         states = fold(entries)
-        return [Entry(kind="checkpoint", pipeline=name, run_id=self.run_id, body=s.model_dump_json()) for name, s in states.items()]
+        return [
+            Entry(kind="checkpoint", pipeline=name, run_id=self.run_id, body=s.model_dump_json())
+            for name, s in states.items()
+        ]
 
     def stop(self) -> None:
         """End the heartbeat."""
@@ -103,7 +115,9 @@ def acquire(lake: Lake, pipeline: str, run_id: str, *, ttl_seconds: float) -> He
     return HeldLease(lake, pipeline, run_id, lock, read_state(lake, pipeline), took_over=took_over)
 
 
-def _take(lake: Lake, pipeline: str, run_id: str, ttl_seconds: float, *, last: bool) -> tuple[PipelineState, Lock] | None:
+def _take(
+    lake: Lake, pipeline: str, run_id: str, ttl_seconds: float, *, last: bool
+) -> tuple[PipelineState, Lock] | None:
     """The state before the lease was taken, and the lock; None where another run's entry came in between."""
     before = read_state(lake, pipeline)
     if before.lease is not None and alive(before.lease):
@@ -111,7 +125,9 @@ def _take(lake: Lake, pipeline: str, run_id: str, ttl_seconds: float, *, last: b
     lease = _lease(before.lease, run_id, ttl_seconds)
     lock = Lock(f"dataflow:{pipeline}", lease.number)
     try:
-        Journal(lake).append(Entry(kind="lease", pipeline=pipeline, run_id=run_id, body=lease.model_dump_json()), lock, acquire=True)
+        Journal(lake).append(
+            Entry(kind="lease", pipeline=pipeline, run_id=run_id, body=lease.model_dump_json()), lock, acquire=True
+        )
     except (CommitConflict, LeaseLost):
         # A run of this pipeline was quicker, or one of another pipeline wrote: the journal will tell.
         if last:

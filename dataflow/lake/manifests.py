@@ -28,7 +28,9 @@ def save(lake: Lake, manifest: Manifest) -> None:
         lake.fs.mv(draft, place)
 
 
-def load(lake: Lake, stage: str, key: str, *, batch_id: str | None = None, expires_after: timedelta | None = None) -> Manifest | None:
+def load(
+    lake: Lake, stage: str, key: str, *, batch_id: str | None = None, expires_after: timedelta | None = None
+) -> Manifest | None:
     """The manifest under ``key`` if it is of ``batch_id`` and all its files are still there; None otherwise."""
     place = _place(lake, stage, key)
     with storage_errors(lake.uri):

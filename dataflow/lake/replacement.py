@@ -18,7 +18,9 @@ class Replacement(Frozen):
     """Nothing of the table stays."""
 
 
-def replacement(snapshot: Snapshot, replaced: Collection[str], published: Collection[str], *, also: Collection[str] = ()) -> Replacement:
+def replacement(
+    snapshot: Snapshot, replaced: Collection[str], published: Collection[str], *, also: Collection[str] = ()
+) -> Replacement:
     """The files that go when the units ``replaced`` are written anew or dropped; ``published`` are those that have rows.
 
     Rows of a unit are found by the names of its files. Another program that rearranges the table's files (native

@@ -17,7 +17,19 @@ _WIDER: dict[type[pl.DataType], pl.DataType] = {
     pl.UInt64: pl.Int64(),
     pl.Float16: pl.Float32(),
 }
-_KEPT = (pl.String, pl.Boolean, pl.Binary, pl.Date, pl.Decimal, pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64)
+_KEPT = (
+    pl.String,
+    pl.Boolean,
+    pl.Binary,
+    pl.Date,
+    pl.Decimal,
+    pl.Int8,
+    pl.Int16,
+    pl.Int32,
+    pl.Int64,
+    pl.Float32,
+    pl.Float64,
+)
 
 
 def storable(schema: pl.Schema, table: str) -> pl.Schema:

@@ -109,9 +109,17 @@ def stage(lake: Lake, frame: pl.LazyFrame, target: Target) -> Sink:
     schema = storable(found, target.table)
     for column in target.partition_by:
         if column not in schema:
-            raise SchemaConflict(f"table {target.table!r}: partitioned by {column!r}, which the stage does not return; it returns {', '.join(schema)}", table=target.table, column=column)
+            raise SchemaConflict(
+                f"table {target.table!r}: partitioned by {column!r}, which the stage does not return; it returns {', '.join(schema)}",
+                table=target.table,
+                column=column,
+            )
         if not isinstance(schema[column], _PARTITIONABLE):
-            raise SchemaConflict(f"table {target.table!r}: cannot be partitioned by {column!r} of type {schema[column]}; use text, an integer, a date or a boolean", table=target.table, column=column)
+            raise SchemaConflict(
+                f"table {target.table!r}: cannot be partitioned by {column!r} of type {schema[column]}; use text, an integer, a date or a boolean",
+                table=target.table,
+                column=column,
+            )
     sink = Sink(lake, target, schema, frame)
     # A partition that the unit fixes is one file; only rows that tell their own need the splitting sink.
     where = _one_file(sink) if target.fixed is not None else _file_per_partition(sink)
@@ -120,7 +128,9 @@ def stage(lake: Lake, frame: pl.LazyFrame, target: Target) -> Sink:
         compression=target.compression,
         compression_level=target.compression_level,
         storage_options=lake.storage_options or None,
-        sinked_paths_callback=lambda args: sink.written.extend((str(p.path), p.num_rows, p.num_bytes) for p in args.paths),
+        sinked_paths_callback=lambda args: sink.written.extend(
+            (str(p.path), p.num_rows, p.num_bytes) for p in args.paths
+        ),
         mkdir=True,
         lazy=True,
     )
@@ -139,13 +149,18 @@ def _file_per_partition(sink: Sink) -> pl.PartitionBy:
     numbers = itertools.count()
 
     def place(args: Any) -> str:
-        values = {c: partition_text(v) for c, v in zip(sink.target.partition_by, args.partition_keys.row(0), strict=True)}
+        values = {
+            c: partition_text(v) for c, v in zip(sink.target.partition_by, args.partition_keys.row(0), strict=True)
+        }
         relative = _folder(values) + sink.target.name(next(numbers))
         sink.partitions[relative] = values
         return relative
 
     return pl.PartitionBy(
-        sink.lake.table_uri(sink.target.table), key=list(sink.target.partition_by), include_key=True, file_path_provider=place
+        sink.lake.table_uri(sink.target.table),
+        key=list(sink.target.partition_by),
+        include_key=True,
+        file_path_provider=place,
     )
 
 
@@ -171,7 +186,11 @@ def sweep(lake: Lake, tables: Sequence[str], run_ids: Sequence[str], keep: Calla
             if not lake.fs.exists(root):
                 continue
             relative = [place[len(root) + 1 :] for place in lake.fs.find(root)]
-            left = [path for path in relative if any(f"-{run_id}-" in path for run_id in run_ids) and path.endswith(".parquet")]
+            left = [
+                path
+                for path in relative
+                if any(f"-{run_id}-" in path for run_id in run_ids) and path.endswith(".parquet")
+            ]
             named = keep(table) | lake.logged(table) if left else set[str]()
             for path in left:
                 if path not in named:

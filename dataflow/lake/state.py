@@ -184,7 +184,9 @@ class _Fold:
 
     def _take_released(self, entry: Entry) -> None:
         if self.lease is not None and self.lease.run_id == entry.run_id:
-            self.lease = self.lease.model_copy(update={"released": True, "clean": Clean.model_validate_json(entry.body).clean})
+            self.lease = self.lease.model_copy(
+                update={"released": True, "clean": Clean.model_validate_json(entry.body).clean}
+            )
 
     def _leave_unswept(self, run_id: str) -> None:
         if run_id not in self.unswept:

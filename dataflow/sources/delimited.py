@@ -49,8 +49,9 @@ def header(file: Any, separator: str) -> list[str]:
         names = next(csv.reader(itertools.chain([first], text), delimiter=separator), None)
     if not names:
         raise ValueError("no header line")
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"column {twice!r} is twice in its header")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"column {twice[0]!r} is twice in its header")
     return names
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar, Literal
 
 import polars as pl
@@ -59,17 +59,30 @@ class FileSource:
             if any(c in root for c in "*?[") and not fs.exists(root):
                 names = [n for n in fs.glob(root) if not fs.isdir(n) and not n.rsplit("/", 1)[-1].startswith(".")]
             elif fs.isdir(root):
-                names = [n for n in fs.ls(root, detail=False) if not fs.isdir(n) and not n.rsplit("/", 1)[-1].startswith((".", "_"))]
+                names = [
+                    n
+                    for n in fs.ls(root, detail=False)
+                    if not fs.isdir(n) and not n.rsplit("/", 1)[-1].startswith((".", "_"))
+                ]
             else:
                 names = [root]
             items = [self._item(fs, name) for name in names]
         except FileNotFoundError as error:
-            raise SourceUnavailable(f"source {self.name!r}: no file {path}; check `path` or wait for the delivery", source=self.name, path=path) from error
+            # A link that leads nowhere is not the folder that it lies in.
+            raise self._none(f"no file {error.filename or path}", path) from error
         except PermissionError as error:
-            raise SourceUnavailable(f"source {self.name!r}: {path} may not be read: {error}", source=self.name, path=path) from error
+            raise SourceUnavailable(
+                f"source {self.name!r}: {path} may not be read: {error}", source=self.name, path=path
+            ) from error
         if not items:
-            raise SourceUnavailable(f"source {self.name!r}: nothing matches {path}; check `path` or wait for the delivery", source=self.name, path=path)
+            bracket = ", where [[] would stand for a bracket" if "[" in path else ""
+            raise self._none(f"no file in {path}" if fs.isdir(root) else f"nothing matches {path}{bracket}", path)
         return items
+
+    def _none(self, what: str, path: str) -> SourceUnavailable:
+        return SourceUnavailable(
+            f"source {self.name!r}: {what}; check `path` or wait for the delivery", source=self.name, path=path
+        )
 
     def _filesystem(self, path: str) -> tuple[FileSystem, str]:
         return open_filesystem(path, self.config.storage_options)
@@ -95,7 +108,11 @@ class FileSource:
                 while chunk := file.read(_CHUNK):
                     state.update(chunk)
         except OSError as error:
-            raise SourceUnavailable(f"source {self.name!r}: {item.name} cannot be read: {error}; check the file, or run again", source=self.name, file=item.name) from error
+            raise SourceUnavailable(
+                f"source {self.name!r}: {item.name} cannot be read: {error}; check the file, or run again",
+                source=self.name,
+                file=item.name,
+            ) from error
         return state.hexdigest()
 
     @property
@@ -115,7 +132,9 @@ class FileSource:
         self._hold(item, self._columns_of(item), columns)
         storage = self.config.storage_options or None
         if self.config.format == "parquet":
-            frame = pl.scan_parquet(item.name, row_index_name=row_index, storage_options=storage, glob=False, hive_partitioning=False)
+            frame = pl.scan_parquet(
+                item.name, row_index_name=row_index, storage_options=storage, glob=False, hive_partitioning=False
+            )
         else:
             frame = pl.scan_csv(
                 item.name,
@@ -127,18 +146,19 @@ class FileSource:
             )
         return frame.select(*columns, row_index)
 
-    def verify(self, item: Item) -> None:
-        """Look for lines of a CSV file that end too early, which ``scan`` fills up with nulls.
+    def verify(self, item: Item, nulls: Collection[str]) -> None:
+        """Look for lines of a CSV file that end too early: ``scan`` fills them up, so that the last column holds a null.
 
         Errors: SourceCorrupt.
         """
         if self.config.format != "csv":
             return
+        names = self._header(item)
+        if names[-1] not in nulls:
+            return
         fs, root = self._filesystem(item.name)
         try:
             with fs.open(root, "rb") as file:
-                names = header(file, self.config.separator)
-                file.seek(0)
                 check_lengths(file, names, self.config.separator)
         except (OSError, ValueError, csv.Error) as error:
             raise self._unreadable(item, error) from error
@@ -146,12 +166,16 @@ class FileSource:
     def _columns_of(self, item: Item) -> list[str]:
         if item.size_bytes == 0:
             raise SourceCorrupt(
-                f"source {self.name!r}: {item.name} is empty; deliver it again or remove it", source=self.name, file=item.name
+                f"source {self.name!r}: {item.name} is empty; deliver it again or remove it",
+                source=self.name,
+                file=item.name,
             )
         if self.config.format == "csv":
             return self._header(item)
         try:
-            frame = pl.scan_parquet(item.name, storage_options=self.config.storage_options or None, glob=False, hive_partitioning=False)
+            frame = pl.scan_parquet(
+                item.name, storage_options=self.config.storage_options or None, glob=False, hive_partitioning=False
+            )
             return frame.collect_schema().names()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._unreadable(item, error) from error
@@ -165,8 +189,11 @@ class FileSource:
             raise self._unreadable(item, error) from error
 
     def _unreadable(self, item: Item, why: object) -> SourceCorrupt:
+        encoding = "it is not UTF-8 text: " if isinstance(why, UnicodeDecodeError) else ""
         return SourceCorrupt(
-            f"source {self.name!r}: {item.name} cannot be read: {why}; deliver it again or remove it", source=self.name, file=item.name
+            f"source {self.name!r}: {item.name} cannot be read: {encoding}{why}; deliver it again or remove it",
+            source=self.name,
+            file=item.name,
         )
 
     def _hold(self, item: Item, found: Sequence[str], contract: Sequence[str]) -> None:
@@ -175,6 +202,8 @@ class FileSource:
         if not missing and not extra:
             return
         drift = [f"lacks {c!r}{_renamed(c, extra)}" for c in missing] + [f"has an unexpected {c!r}" for c in extra]
+        if len(found) == 1 and (other := next((c for c in ";\t|," if c in found[0]), None)):
+            drift[-1] += f" (is its `separator` {other!r}?)"
         raise SchemaDrift(
             f"source {self.name!r}: {item.name} {' and '.join(drift)}; mend the file, or change `columns` of the source",
             source=self.name,

@@ -20,7 +20,10 @@ def register_source(name: str) -> Callable[[S], S]:
 
     def register(kind: S) -> S:
         if name in _types and _types[name] is not kind:
-            raise ConfigError(f"source type {name!r} is registered twice: by {_place(_types[name])} and by {_place(kind)}; rename one", name=name)
+            raise ConfigError(
+                f"source type {name!r} is registered twice: by {_place(_types[name])} and by {_place(kind)}; rename one",
+                name=name,
+            )
         _types[name] = kind
         return kind
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, Protocol
 
 import polars as pl
@@ -52,8 +52,8 @@ class Source(Protocol):
         """
         ...
 
-    def verify(self, item: Item) -> None:
-        """Read the item once more, strictly: called where the last column of its rows holds nulls.
+    def verify(self, item: Item, nulls: Collection[str]) -> None:
+        """Called after the item was read, with the columns that held nulls: doubt may be settled by reading it strictly.
 
         Text files are why: a line that ends too early looks like one whose last fields are empty.
         Errors: SourceCorrupt.

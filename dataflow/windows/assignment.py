@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import lru_cache
 
 import polars as pl
 
 _DAY = timedelta(days=1)
+_MONDAY = 4
+"""The first Monday, in days since 1 January 1970."""
 
 
 def window_type(dtype: pl.DataType, time_zone: str | None) -> pl.Datetime:
@@ -26,11 +29,9 @@ def assign_windows(lf: pl.LazyFrame, *, time_column: str, size: timedelta, time_
     edge = window_type(lf.collect_schema()[time_column], time_zone)
     local = pl.col(time_column).cast(pl.Datetime("us", edge.time_zone))
     if size % _DAY == timedelta(0):
-        days = f"{size // _DAY}d" if size.days % 7 else f"{size.days // 7}w"
-        start = local.dt.truncate(days)
-        # By way of noon: where clocks skip midnight, the next window begins at the first instant of its day.
-        end = pl.col("window_start").dt.offset_by(f"{days}12h").dt.truncate("1d")
-        return lf.with_columns(window_start=start).with_columns(window_end=end)
+        day = local.dt.date().to_physical().cast(pl.Int64)
+        first = day - (day - (0 if size.days % 7 else _MONDAY)) % size.days
+        return lf.with_columns(window_start=_midnight(first, edge), window_end=_midnight(first + size.days, edge))
     width = size // timedelta(microseconds=1)
     # On the physical instant: truncating in local time would cut an hour that the clocks repeat in two.
     instant = local.to_physical()
@@ -38,3 +39,24 @@ def assign_windows(lf: pl.LazyFrame, *, time_column: str, size: timedelta, time_
     return lf.with_columns(window_start=start).with_columns(
         window_end=(pl.col("window_start").to_physical() + width).cast(edge)
     )
+
+
+def _midnight(day: pl.Expr, edge: pl.Datetime) -> pl.Expr:
+    """The first instant of a local day, which is given in days since 1 January 1970."""
+    clock = (day * (_DAY // timedelta(microseconds=1))).cast(pl.Datetime("us"))
+    if edge.time_zone is None:
+        return clock
+    # Where clocks are put back over midnight it comes twice, and the day begins with the first.
+    if not _skips_midnights(edge.time_zone):
+        return clock.dt.replace_time_zone(edge.time_zone, ambiguous="earliest")
+    exact = clock.dt.replace_time_zone(edge.time_zone, ambiguous="earliest", non_existent="null")
+    # Where clocks skip midnight, the day begins when they land: 24 hours after the midnight before.
+    before = (clock - _DAY).dt.replace_time_zone(edge.time_zone, ambiguous="earliest", non_existent="null")
+    return pl.coalesce(exact, before + _DAY)
+
+
+@lru_cache(maxsize=64)
+def _skips_midnights(time_zone: str) -> bool:
+    """Whether clocks ever jumped over midnight: in few zones, and only those pay for the second look."""
+    midnights = pl.datetime_range(datetime(1900, 1, 1), datetime(2100, 1, 1), "1d", time_unit="us", eager=True)
+    return midnights.dt.replace_time_zone(time_zone, ambiguous="earliest", non_existent="null").has_nulls()

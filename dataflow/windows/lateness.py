@@ -16,6 +16,8 @@ Step = tuple[int, datetime]
 """Up to which file id a batch had seen files, and the watermark then."""
 FILE_ID_UNIT = 1 << 40
 """A row id, divided by this, is the id of the row's file."""
+FEW_STEPS = 16
+"""Up to here comparing with every step is cheaper than searching: 100 steps cost 4 times as much, 1000 15 times."""
 
 
 def is_late(
@@ -30,20 +32,37 @@ def is_late(
     time = pl.col(time_column).cast(pl.Datetime("us", "UTC"))
     arrivals = [pl.col(column) // FILE_ID_UNIT for column in id_columns]
     arrival = pl.max_horizontal([a.replace(dict(restated)) for a in arrivals] if restated else arrivals)
+    if len(steps) > FEW_STEPS:
+        return (time.to_physical() < _in_force(arrival, steps)).fill_null(value=False)
     # Watermarks only rise: the one in force is the highest of those set before the row arrived.
     before = [(arrival > file_id) & (time < watermark) for file_id, watermark in steps]
     return pl.any_horizontal([*before, pl.lit(value=False)]).fill_null(value=False)
 
 
+def _in_force(arrival: pl.Expr, steps: Sequence[Step]) -> pl.Expr:
+    """The watermark when a row arrived, in microseconds since 1970; null where there was none yet."""
+    ordered = pl.DataFrame(steps, schema={"file_id": pl.Int64, "mark": pl.Datetime("us", "UTC")}, orient="row")
+    ordered = ordered.sort("file_id").with_columns(pl.col("mark").to_physical().cum_max())
+    marks = pl.concat([pl.Series("mark", [None], dtype=pl.Int64), ordered["mark"]])
+
+    def look_up(arrivals: pl.Series) -> pl.Series:
+        return marks.gather(ordered["file_id"].search_sorted(arrivals, side="left")).set(arrivals.is_null(), None)
+
+    # As an expression the search would hold the whole column; as an element-wise function it takes morsel by morsel.
+    return arrival.map_batches(look_up, return_dtype=pl.Int64, is_elementwise=True)
+
+
 def advance(steps: Sequence[Step], file_id_max: int, newest: datetime, tolerance: timedelta) -> tuple[Step, ...]:
     """The steps after a batch that had seen files up to ``file_id_max`` and event times up to ``newest``.
 
-    The watermark never falls; where it does not rise there is no step.
+    Neither file ids nor the watermark ever fall (the newest file may be gone from the input); where the watermark
+    does not rise there is no step.
     """
     watermark = newest - tolerance
     if steps and watermark <= steps[-1][1]:
         return tuple(steps)
-    return (*(step for step in steps if step[0] < file_id_max), (file_id_max, watermark))
+    reached = max(file_id_max, steps[-1][0]) if steps else file_id_max
+    return (*(step for step in steps if step[0] < reached), (reached, watermark))
 
 
 def time_column_of(schema: pl.Schema, window_time_column: str | None, timestamp_column: str | None) -> str:

@@ -93,7 +93,10 @@ def test_four_processes_with_one_batch_commit_it_once_and_agree(lake: Lake, exis
     batch = change(lake, frame(7), seq=2, run_id="r2")
     context = get_context("spawn")
     answers = context.Queue()
-    processes = [context.Process(target=_publish_in_process, args=(lake.uri, batch.model_dump_json(), 1, answers)) for _ in range(4)]
+    processes = [
+        context.Process(target=_publish_in_process, args=(lake.uri, batch.model_dump_json(), 1, answers))
+        for _ in range(4)
+    ]
     for process in processes:
         process.start()
     found = [answers.get(timeout=120) for _ in processes]
@@ -106,7 +109,10 @@ def test_four_processes_with_one_batch_commit_it_once_and_agree(lake: Lake, exis
 
 def test_threads_that_create_a_table_at_once_leave_the_rows_of_each(lake: Lake) -> None:
     batches = [
-        change(lake, frame(n), seq=1, run_id=f"r{n}", unit=str(n)).model_copy(update={"app": f"app{n}", "batch_id": f"b{n}"}) for n in range(4)
+        change(lake, frame(n), seq=1, run_id=f"r{n}", unit=str(n)).model_copy(
+            update={"app": f"app{n}", "batch_id": f"b{n}"}
+        )
+        for n in range(4)
     ]
     gate, failures = threading.Barrier(4), []
 
@@ -158,7 +164,11 @@ def test_a_handle_from_before_the_fence_cannot_commit(lake: Lake) -> None:
 
     with pytest.raises(CommitFailedError):
         stale.create_write_transaction(
-            [commit._add(f) for f in batch.adds], "append", stale.schema(), None, commit_properties=commit._properties(batch, LOCK)
+            [commit._add(f) for f in batch.adds],
+            "append",
+            stale.schema(),
+            None,
+            commit_properties=commit._properties(batch, LOCK),
         )
     assert [0] == values(lake)
 
@@ -173,7 +183,9 @@ def test_fencing_twice_is_one_commit_and_an_older_fence_is_refused(lake: Lake) -
         fence(lake, ["t"], LOCK)
 
 
-def test_a_fence_goes_up_though_the_old_writer_commits_at_that_moment(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fence_goes_up_though_the_old_writer_commits_at_that_moment(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(lake, frame(0), seq=1)
     last = change(lake, frame(1), seq=2, run_id="r2")
     between = [last]
@@ -199,14 +211,18 @@ def test_a_replacement_through_a_stale_plan_is_a_conflict(lake: Lake) -> None:
     old = paths(lake)
     put(lake, frame(1), seq=2, run_id="r2", removes=tuple(old))
 
-    with pytest.raises(CommitConflict, match="another program replaced 1 files that batch t.0.3 replaces"):
+    with pytest.raises(CommitConflict, match=r"another program replaced 1 files that batch t.0.3 replaces"):
         put(lake, frame(2), seq=3, run_id="r3", removes=tuple(old))
     assert [1] == values(lake)
 
 
-def test_a_commit_that_comes_in_between_is_seen_and_nothing_is_lost(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_comes_in_between_is_seen_and_nothing_is_lost(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(lake, frame(0), seq=1)
-    between = [change(lake, frame(5), seq=1, run_id="other", unit="o").model_copy(update={"app": "other", "batch_id": "other"})]
+    between = [
+        change(lake, frame(5), seq=1, run_id="other", unit="o").model_copy(update={"app": "other", "batch_id": "other"})
+    ]
 
     def interrupted(handle: DeltaTable, batch: TableChange) -> object:
         found = removes(handle, batch)
@@ -226,7 +242,7 @@ def test_a_truncation_that_does_not_know_all_files_is_a_conflict(lake: Lake) -> 
     planned = tuple(paths(lake))
     put(lake, frame(1), seq=2, run_id="r2", unit="b")
 
-    with pytest.raises(CommitConflict, match="added 1 files that batch t.0.3 knows nothing of"):
+    with pytest.raises(CommitConflict, match=r"added 1 files that batch t.0.3 knows nothing of"):
         put(lake, frame(2), seq=3, run_id="r3", removes=planned, truncate=True)
     assert [0, 1] == values(lake)
 
@@ -280,7 +296,9 @@ def test_new_columns_are_added_and_old_rows_have_nulls_there(lake: Lake) -> None
     put(lake, pl.DataFrame({"v": [1], "w": ["x"]}), seq=2, run_id="r2")
 
     assert [None, "x"] == values(lake, "w")
-    assert {"v": [0, 1], "w": [None, "x"]} == pl.DataFrame(DeltaTable(lake.table_uri("t")).to_pyarrow_table()).sort("v").to_dict(as_series=False)
+    assert {"v": [0, 1], "w": [None, "x"]} == pl.DataFrame(DeltaTable(lake.table_uri("t")).to_pyarrow_table()).sort(
+        "v"
+    ).to_dict(as_series=False)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +345,9 @@ def test_another_partitioning_is_refused_even_when_all_is_written_anew(lake: Lak
     rows = pl.DataFrame({"v": [1], "month": ["3"]})
     put(lake, rows, seq=1, by=("month",))
 
-    with pytest.raises(SchemaConflict, match=r"partitioned by month, its stage by nothing.*rename the stage, or remove"):
+    with pytest.raises(
+        SchemaConflict, match=r"partitioned by month, its stage by nothing.*rename the stage, or remove"
+    ):
         put(lake, rows, seq=2, run_id="r2", removes=tuple(paths(lake)), truncate=True)
 
 
@@ -345,7 +365,9 @@ def test_deltas_own_reader_reads_tables_whose_files_hold_the_partition_columns(l
 
 def test_rows_read_the_same_after_native_compaction(lake: Lake) -> None:
     day = pl.Series("day", ["2013-01-01", None]).str.to_date()
-    rows = pl.DataFrame({"k": ["a b", None], "n": pl.Series([-1, None], dtype=pl.Int8), "day": day, "yes": [True, None], "v": [1, 2]})
+    rows = pl.DataFrame(
+        {"k": ["a b", None], "n": pl.Series([-1, None], dtype=pl.Int8), "day": day, "yes": [True, None], "v": [1, 2]}
+    )
     by = ("k", "n", "day", "yes")
     put(lake, rows, seq=1, by=by)
     put(lake, rows.with_columns(v=pl.col("v") + 10), seq=2, run_id="r2", by=by)

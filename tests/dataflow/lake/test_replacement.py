@@ -52,7 +52,9 @@ def test_all_units_anew_leave_nothing(lake: Lake) -> None:
 def test_after_native_compaction_one_unit_alone_cannot_be_replaced(lake: Lake) -> None:
     DeltaTable(lake.table_uri("t")).optimize.compact()
 
-    with pytest.raises(LakeCorrupt, match=r"another program wrote or rearranged 1 of its files \(part-.*--full.*restore\(version\)"):
+    with pytest.raises(
+        LakeCorrupt, match=r"another program wrote or rearranged 1 of its files \(part-.*--full.*restore\(version\)"
+    ):
         replacement(snapshot(lake), {A}, {A, B})
 
 

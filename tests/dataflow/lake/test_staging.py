@@ -54,7 +54,10 @@ def test_typed_partition_values_are_spelled_as_delta_does(lake: Lake) -> None:
     files, _ = staged(lake, frame, Target("t", UNIT, "r1", partition_by=("day", "n", "yes")))
 
     found = {tuple(f.partition.values()): f.path.rsplit("/", 1)[0] for f in files}
-    assert {("2013-01-09", "-3", "true"): "day=2013-01-09/n=-3/yes=true", (None, None, None): "day=null/n=null/yes=null"} == found
+    assert {
+        ("2013-01-09", "-3", "true"): "day=2013-01-09/n=-3/yes=true",
+        (None, None, None): "day=null/n=null/yes=null",
+    } == found
 
 
 def test_a_column_name_that_is_no_folder_name_can_partition(lake: Lake) -> None:
@@ -66,7 +69,7 @@ def test_a_column_name_that_is_no_folder_name_can_partition(lake: Lake) -> None:
 
 
 def test_empty_text_cannot_be_a_partition(lake: Lake) -> None:
-    with pytest.raises(SchemaConflict, match="partition column 'k' holds empty text.*make it null"):
+    with pytest.raises(SchemaConflict, match=r"partition column 'k' holds empty text.*make it null"):
         staged(lake, pl.DataFrame({"k": ["a", ""], "v": [1, 2]}), Target("t", UNIT, "r1", partition_by=("k",)))
 
 
@@ -79,7 +82,10 @@ def test_a_unit_of_a_partition_is_one_file(lake: Lake) -> None:
 
 @pytest.mark.parametrize(
     ("by", "says"),
-    [(("month",), "partitioned by 'month', which the stage does not return; it returns k, v"), (("v",), "'v' of type Float64; use text, an integer")],
+    [
+        (("month",), "partitioned by 'month', which the stage does not return; it returns k, v"),
+        (("v",), "'v' of type Float64; use text, an integer"),
+    ],
 )
 def test_a_partitioning_that_cannot_be_is_refused(lake: Lake, by: tuple[str, ...], says: str) -> None:
     with pytest.raises(SchemaConflict, match=says):
@@ -130,7 +136,7 @@ def test_files_are_compressed_as_asked(lake: Lake, compression: Any) -> None:
     (file,), _ = staged(lake, pl.DataFrame({"v": [1]}), Target("t", UNIT, "r1", compression=compression))
 
     column = pq.read_metadata(lake.path("t", file.path)).row_group(0).column(0)
-    assert compression.upper().replace("LZ4", "LZ4") == column.compression
+    assert compression.upper() == column.compression
     assert lake.fs.size(lake.path("t", file.path)) == file.size_bytes
 
 
@@ -182,11 +188,22 @@ def test_an_instant_of_another_zone_stays_the_same_instant(lake: Lake) -> None:
 
 @pytest.mark.parametrize(
     "dtype",
-    [pl.Duration(), pl.Time(), pl.Int128(), pl.UInt128(), pl.Object(), pl.Struct([]), pl.List(pl.Time()), pl.Struct({"a": pl.Duration()})],
+    [
+        pl.Duration(),
+        pl.Time(),
+        pl.Int128(),
+        pl.UInt128(),
+        pl.Object(),
+        pl.Struct([]),
+        pl.List(pl.Time()),
+        pl.Struct({"a": pl.Duration()}),
+    ],
     ids=str,
 )
 def test_a_type_that_delta_does_not_know_is_refused_by_name(lake: Lake, dtype: pl.DataType) -> None:
-    with pytest.raises(SchemaConflict, match=r"table 't': column 'bad' is .*, which a Delta table cannot hold; cast it"):
+    with pytest.raises(
+        SchemaConflict, match=r"table 't': column 'bad' is .*, which a Delta table cannot hold; cast it"
+    ):
         stage(lake, pl.LazyFrame(schema={"v": pl.Int64(), "bad": dtype}), Target("t", UNIT, "r1"))
 
 
@@ -252,7 +269,9 @@ SCHEMA = {
 @given(columns, st.integers(1, 5))
 @settings(max_examples=150)
 def test_every_row_lies_within_the_bounds_and_nulls_are_counted(rows: list[dict[str, Any]], group: int) -> None:
-    frame = pl.DataFrame(rows, schema=SCHEMA | {"at": pl.Datetime("us")}).with_columns(pl.col("at").dt.replace_time_zone("UTC"))
+    frame = pl.DataFrame(rows, schema=SCHEMA | {"at": pl.Datetime("us")}).with_columns(
+        pl.col("at").dt.replace_time_zone("UTC")
+    )
     found = statistics(frame, row_group_size=group)
 
     assert frame.height == found["numRecords"]
@@ -274,9 +293,14 @@ def test_floats_have_no_bounds_as_nan_lies_outside_of_any(value: float) -> None:
 
 
 def test_times_are_rounded_outwards_to_milliseconds_also_before_1970() -> None:
-    found = statistics(pl.DataFrame({"at": [datetime(1969, 12, 31, 23, 59, 59, 999001), datetime(1969, 12, 31, 23, 59, 59, 999999)]}))
+    found = statistics(
+        pl.DataFrame({"at": [datetime(1969, 12, 31, 23, 59, 59, 999001), datetime(1969, 12, 31, 23, 59, 59, 999999)]})
+    )
 
-    assert ("1969-12-31T23:59:59.999", "1970-01-01T00:00:00.000") == (found["minValues"]["at"], found["maxValues"]["at"])
+    assert ("1969-12-31T23:59:59.999", "1970-01-01T00:00:00.000") == (
+        found["minValues"]["at"],
+        found["maxValues"]["at"],
+    )
 
 
 @pytest.mark.parametrize("dtype", [pl.Datetime("us"), pl.Datetime("us", "UTC")], ids=str)
@@ -298,7 +322,8 @@ def test_a_row_group_without_statistics_leaves_a_column_without_bounds() -> None
     frame = pl.DataFrame({"n": [1, 2], "s": [{"a": 1}, {"a": 2}], "a.b": [1, 2]})
 
     assert ({}, {}) == ((found := statistics(frame, statistics=False))["minValues"], found["nullCount"])
-    assert {"n": 1} == statistics(frame)["minValues"]
+    assert {"n": 1, "a.b": 1} == statistics(frame)["minValues"]
+    assert {"n": 0, "a.b": 0} == statistics(frame)["nullCount"]
 
 
 def test_bounds_reach_the_log_and_other_readers_skip_by_them_rightly(lake: Lake) -> None:
@@ -306,7 +331,9 @@ def test_bounds_reach_the_log_and_other_readers_skip_by_them_rightly(lake: Lake)
     table = DeltaTable(lake.table_uri("t"))
 
     assert 2 == table.to_pyarrow_table(filters=[("v", ">", 0)]).num_rows
-    assert {"min.v": 1, "max.v": 2, "null_count.v": 1}.items() <= pl.DataFrame(table.get_add_actions(flatten=True)).row(0, named=True).items()
+    assert {"min.v": 1, "max.v": 2, "null_count.v": 1}.items() <= pl.DataFrame(table.get_add_actions(flatten=True)).row(
+        0, named=True
+    ).items()
 
 
 def test_minus_zero_survives(lake: Lake) -> None:
@@ -332,7 +359,10 @@ def test_a_sweep_takes_what_a_dead_run_left_and_nothing_else(lake: Lake) -> None
     swept = sweep(lake, ["t", "none"], ["dead"], lambda table: {kept.path})
 
     assert 1 == swept
-    there = {p: lake.fs.exists(lake.path("t", p)) for p in (*paths(lake), replaced.adds[0].path, kept.path, left.path, other.path)}
+    there = {
+        p: lake.fs.exists(lake.path("t", p))
+        for p in (*paths(lake), replaced.adds[0].path, kept.path, left.path, other.path)
+    }
     assert {left.path} == {p for p, found in there.items() if not found}
     assert 2 == lake.read("t", 1).collect().height, "versions that the log retains stay readable"
 
