@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import polars as pl
 
 from dataflow.engine.job import StageJob
-from dataflow.errors import DataFlowError, LakeCorrupt, LakeError, SourceCorrupt, StageFailed
+from dataflow.errors import DataFlowError, LakeCorrupt, LakeError, SourceCorrupt, SourceError, StageFailed
 from dataflow.lake.errors import lake_error
 from dataflow.lineage.riding import with_riding_frames
 from dataflow.plan import PlannedUnit
@@ -63,7 +63,13 @@ def _unit_error(job: StageJob, planned: PlannedUnit, error: BaseException) -> Da
     storage = lake_error(job.lake.table_uri(job.stage.name), error)
     about_lake = "no space left" in str(storage) or "not writable" in str(storage)
     if job.source is not None and not about_lake:
-        file = planned.unit.partition[0][1]
+        assert planned.item is not None
+        file = planned.item.name
+        try:
+            # Polars does not say which line it is that has too many fields.
+            job.source.verify(planned.item, job.columns)
+        except SourceError as found:
+            return found
         return SourceCorrupt(
             f"source {job.stage.name!r}: {file} cannot be read: {first_line(error)}; deliver it again or remove it",
             source=job.stage.name,

@@ -97,8 +97,7 @@ class Run:
             report = self.reports.report()
             self._release(report, lease)
         except LeaseLost:
-            lease.stop()
-            self._withdraw()
+            self._withdraw(lease)
             raise
         except BaseException:
             # The first error is the one to tell; a lease that cannot be given back dies with the process.
@@ -106,9 +105,15 @@ class Run:
                 lease.release(clean=False)
             raise
         well = report.state in ("completed", "skipped")
-        # Of a run that failed the report is to be told: a full disk may well take no word of its end either.
-        with suppress(*() if well else (LakeError,)):
+        try:
             lease.release(clean=well)
+        except LeaseLost:
+            self._withdraw(lease)
+            raise
+        except LakeError:
+            # Of a run that failed the report is to be told: a full disk may well take no word of its end either.
+            if well:
+                raise
         reach(Seam.LEASE_RELEASED)
         return self._end(report)
 
@@ -119,8 +124,9 @@ class Run:
             lease.record("release", Release(tables=versions))
         reach(Seam.RELEASE_RECORDED)
 
-    def _withdraw(self) -> None:
+    def _withdraw(self, lease: HeldLease) -> None:
         """Take away what was staged since the other run swept; a manifest's files may be in that run's hands already."""
+        lease.stop()
         futures = [future for progress in self._progress.values() for future in progress.futures]
         for future in futures:
             # Nothing that was begun can be stopped, and what it comes to does not count any more.

@@ -1,4 +1,3 @@
-# ruff: noqa: E501  # tables of one-line functions
 from __future__ import annotations
 
 import time

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from dataflow.lineage.riding import with_riding_frames
 from dataflow.lineage.row_ids import carried_ids, row_id_column
 
 Step = Callable[[pl.LazyFrame], pl.LazyFrame]
@@ -46,6 +47,9 @@ STEPS: dict[str, Step] = {
     "struct": lambda f: f.with_columns(w=pl.struct(cs.integer()).n_unique()),
     "select some": lambda f: f.select("u", "k", "x", "s"),
     "select types": lambda f: f.select(cs.integer(), cs.string()),
+    "select made": lambda f: f.select("k", "s", x=x + 1),
+    "select totals": lambda f: f.select(k=pl.len().cast(pl.Int64), x=x.sum(), s=pl.lit("a")),
+    "select first": lambda f: f.select(k.first(), pl.col("s"), x.first()),
     "select rest": lambda f: f.select(pl.len(), pl.exclude("u", "k", "x", "s")),
     "drop last": lambda f: f.select(cs.all() - cs.last()),
     "forget numbers": lambda f: f.drop("u", "v", strict=False),
@@ -82,6 +86,7 @@ MEETS: dict[str, Meet] = {
 small = st.none() | st.integers(0, 3)
 
 
+# In memory: Polars' streaming engine gives some of these pipelines now one result, now another, ids or not.
 def frame(own: str, rows: list[tuple[int | None, int | None, str | None]]) -> pl.DataFrame:
     """``own`` numbers the rows: it is what the id is checked against."""
     schema = {"k": pl.Int64, "x": pl.Int64, "s": pl.String}
@@ -99,6 +104,7 @@ ROWS = st.lists(st.tuples(small, small, st.sampled_from([None, "a", "b"])), min_
     st.lists(st.sampled_from(sorted(STEPS)), max_size=2),
     st.sampled_from(sorted(MEETS)),
     st.lists(st.sampled_from(sorted(STEPS)), max_size=3),
+    st.booleans(),
 )
 def test_carried_ids_change_nothing_and_name_the_source_row(
     left: list[tuple[int | None, int | None, str | None]],
@@ -107,8 +113,9 @@ def test_carried_ids_change_nothing_and_name_the_source_row(
     before_right: list[str],
     meet: str,
     after: list[str],
+    riding: bool,
 ) -> None:
-    def function(a: pl.LazyFrame, b: pl.LazyFrame) -> pl.LazyFrame:
+    def pipeline(a: pl.LazyFrame, b: pl.LazyFrame) -> pl.LazyFrame:
         for name in before:
             a = STEPS[name](a)
         for name in before_right:
@@ -118,11 +125,12 @@ def test_carried_ids_change_nothing_and_name_the_source_row(
             result = STEPS[name](result)
         return result
 
+    function = with_riding_frames(pipeline) if riding else pipeline
     frames = {"a": frame("u", left), "b": frame("v", right)}
     carried = carried_ids(function, {name: f.schema for name, f in frames.items()}, ["a", "b"])
     assume(not carried.opaque)
     try:
-        expected = function(*(f.lazy() for f in frames.values())).collect()
+        expected = function(*(f.lazy() for f in frames.values())).collect(engine="in-memory")
     except pl.exceptions.PolarsError:
         assume(False)
         raise
@@ -137,7 +145,7 @@ def test_carried_ids_change_nothing_and_name_the_source_row(
         else f.lazy()
         for name, f in frames.items()
     ]
-    found = function(*with_ids).collect()
+    found = function(*with_ids).collect(engine="in-memory")
     assert_frame_equal(expected, found.drop(carried.columns))
     _ids_name_the_rows(found, carried.columns, frames)
     _rows_are_what_was_said(carried.rows, expected, len(left))
