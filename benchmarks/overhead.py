@@ -26,7 +26,6 @@ import typer
 
 from benchmarks.figures import Figure, interleaved, ratio, show
 from dataflow import Engine, Workflow
-from dataflow.engine.inline import InlineRunner
 from dataflow.quality.gate import prewarm
 from dataflow.windows.assignment import assign_windows
 from flows.examples.flights import enrich_flights, summarise_delays, type_flights
@@ -88,8 +87,7 @@ def pipeline(source: Path, target: Path, *, gates: bool, runner: str) -> Callabl
     def run() -> object:
         shutil.rmtree(target, ignore_errors=True)
         workflow = Workflow.from_yaml(CONFIG, lake=target, overrides=overrides if gates else [*overrides, *_no_gates()])
-        chosen = InlineRunner() if runner == "inline" else runner
-        report = Engine(runner=chosen).execute(workflow)
+        report = Engine(runner=runner).execute(workflow)
         assert report.state == "completed", report.reason
         return report
 

@@ -10,15 +10,15 @@ import traceback
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import IO, Annotated, Literal, cast
 
 import typer
 from rich.console import Console
 
 import dataflow
 from dataflow.errors import BooksUnbalanced, ConfigError, DataFlowError, PlanError
-from flows.display import display_on
-from flows.summary import plan_json, print_plan, print_report, report_json
+from flows.display import Output, display_on
+from flows.summary import failure_json, plan_json, print_plan, print_report, report_json
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIG = PROJECT / "config" / "flights.yaml"
@@ -66,6 +66,8 @@ def etl(
     _set_log_level(log_level)
     with _errors_told(debug=log_level == "DEBUG") as outcome:
         outcome.code = show_plan(order) if plan else run(order)
+    if as_json and outcome.error:
+        _say(failure_json(outcome.error, outcome.code))
     return outcome.code
 
 
@@ -79,7 +81,7 @@ def run(order: Order) -> int:
             engine = dataflow.Engine(runner=order.runner, observer=display)
             report = engine.execute(workflow, incremental=not order.full, select=order.select)
     if order.json:
-        print(report_json(report), flush=True)
+        _say(report_json(report))
         return report.exit_code
     print_report(console, report)
     if order.runner == "prefect" and report.state != "skipped":
@@ -92,7 +94,7 @@ def show_plan(order: Order) -> int:
     workflow = _workflow(order)
     plan = dataflow.Engine(runner=order.runner).plan(workflow, incremental=not order.full, select=order.select)
     if order.json:
-        print(plan_json(plan), flush=True)
+        _say(plan_json(plan))
     else:
         print_plan(_console(), plan)
     return 0
@@ -113,12 +115,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _workflow(order: Order) -> dataflow.Workflow:
+    if order.lake is not None and not order.lake.strip():
+        # A variable of the shell that is not set, most likely: the working directory is not meant.
+        raise ConfigError("--lake is empty; name a folder or URI, or leave it out to take the configuration's own")
     return dataflow.Workflow.from_yaml(order.config, lake=order.lake, overrides=order.overrides)
 
 
 def _console(*, stderr: bool = False) -> Console:
     # Paths and rules hold brackets and numbers: nothing in them is markup. A pipe has no width of its own.
-    console = Console(stderr=stderr, markup=False, highlight=False)
+    stream = Output(sys.stderr if stderr else sys.stdout)
+    console = Console(file=cast("IO[str]", stream), stderr=stderr, markup=False, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PIPE_WIDTH
     return console
@@ -151,6 +157,11 @@ def _interface() -> str:
 @dataclass
 class _Outcome:
     code: int = 1
+    error: str | None = None
+
+    def tell(self, message: str, word: str = "error: ") -> None:
+        self.error = message
+        _tell(message, word)
 
 
 @contextlib.contextmanager
@@ -161,23 +172,30 @@ def _errors_told(*, debug: bool) -> Generator[_Outcome]:
         yield outcome
         return
     except KeyboardInterrupt:
-        _tell("interrupted; what is published stays, the next run finishes or sweeps the rest", "")
+        outcome.tell("interrupted; what is published stays, the next run finishes or sweeps the rest", "")
         outcome.code = 130
     except (ConfigError, PlanError) as error:
         outcome.code = 1 if isinstance(error, BooksUnbalanced) else 2
-        _tell(str(error))
+        outcome.tell(str(error))
     except DataFlowError as error:
-        _tell(str(error))
-    except Exception as error:
+        outcome.tell(str(error))
+    except (Exception, SystemExit) as error:
         more = "" if debug else " (--log-level DEBUG shows where)"
-        _tell(f"{type(error).__name__}: {error}{more}")
+        outcome.tell(f"{type(error).__name__}: {error}{more}")
     if debug:
         traceback.print_exc(file=sys.stderr)
 
 
 def _tell(message: str, word: str = "error: ") -> None:
-    for line in message.splitlines():
-        print(f"{word}{line}", file=sys.stderr, flush=True)
+    output = Output(sys.stderr)
+    output.write("".join(f"{word}{line}\n" for line in message.splitlines()))
+    output.flush()
+
+
+def _say(text: str) -> None:
+    output = Output(sys.stdout)
+    output.write(f"{text}\n")
+    output.flush()
 
 
 @contextlib.contextmanager

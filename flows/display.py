@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -39,6 +42,40 @@ def ending(report: StageReport) -> str:
         outcome = f", {report.verdict.outcome}" if report.verdict else ""
         return f"published {report.counts.published:,} rows{outcome}"
     return f"{report.state.replace('_', ' ')}: {report.error or report.reason}"
+
+
+class Output:
+    """A stream that may end before the run does, closed by its reader or on a full disk: the run goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write ``text``, or let it go where the stream has ended."""
+        try:
+            self._stream.write(text)
+        except OSError as error:
+            self._give_up(error)
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what is buffered."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _give_up(self, error: OSError) -> None:
+        # What is buffered has to go somewhere, at the latest when the process ends.
+        with contextlib.suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            print(f"warning: the output cannot be written ({error.strerror}); the run goes on", file=sys.stderr)
 
 
 class Lines:

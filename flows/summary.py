@@ -100,7 +100,8 @@ def _findings(stage: StageReport) -> Iterator[str]:
     results = stage.verdict.results if stage.verdict else ()
     for result in results:
         if result.error is not None:
-            yield f"rule {result.rule} could not be evaluated: {result.error}"
+            why = result.error.removeprefix(f"rule {result.rule!r}").removeprefix(" could not be evaluated")
+            yield f"rule {result.rule} could not be evaluated: {why.removeprefix(': ')}"
         elif not result.success and result.route in ("warn", "fail"):
             word = "warning" if result.route == "warn" else "refused by"
             yield f"{word} {result.rule}: {_found(result)}"
@@ -128,6 +129,11 @@ def report_json(report: RunReport) -> str:
         "exit_code": report.exit_code,
     }
     return json.dumps(document, default=str)
+
+
+def failure_json(error: str, exit_code: int) -> str:
+    """What went wrong before there could be a report, as one JSON object."""
+    return json.dumps({"state": "failed", "reason": error, "exit_code": exit_code})
 
 
 def print_plan(console: Console, plan: Plan) -> None:

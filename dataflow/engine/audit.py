@@ -25,8 +25,9 @@ def audit_batch(job: StageJob, manifests: Sequence[Manifest]) -> Verdict:
     if not rules or not manifests:
         # Without manifests the batch only drops units: there are no rows to judge.
         return Verdict(stage=job.stage.name, batch_id=job.plan.batch_id, digest=named)
-    good = _scan(job, manifests, job.stage.name)
-    aside = _scan(job, manifests, side_table(job.stage.name, "quarantine"))
+    good = _staged(job, manifests, job.stage.name)
+    aside = _staged(job, manifests, side_table(job.stage.name, "quarantine"))
+    assert good is not None, "every unit stages rows for the stage's own table, if only none of them"
     about = {"stage": job.stage.name, "batch_id": job.plan.batch_id, "digest": named}
     if aside is None:
         verdict = audit(good, rules, **about)
@@ -40,7 +41,8 @@ def audit_batch(job: StageJob, manifests: Sequence[Manifest]) -> Verdict:
     return verdict
 
 
-def _scan(job: StageJob, manifests: Sequence[Manifest], table: str) -> pl.LazyFrame | None:
+def _staged(job: StageJob, manifests: Sequence[Manifest], table: str) -> pl.LazyFrame | None:
+    """The rows that were staged for a table; None where there are none for a side table."""
     paths = [f.path for m in manifests for f in m.files if f.table == table and f.role != "carried"]
     schema = staged_schema(job, manifests, table)
     if schema is None or (not paths and table != job.stage.name):
@@ -55,8 +57,12 @@ def staged_schema(job: StageJob, manifests: Sequence[Manifest], table: str) -> s
     """
     schemas = {m.schemas[table] for m in manifests if table in m.schemas}
     if len(schemas) > 1:
+        one, other = (from_json(schema) for schema in sorted(schemas)[:2])
+        differ = [c for c in (*one, *other) if one.get(c) != other.get(c)]
+        types = [f"{one.get(c, 'missing')} in one and {other.get(c, 'missing')} in another" for c in differ]
+        what = f"{differ[0]!r} is {types[0]}" if differ else "they come in another order"
         raise SchemaConflict(
-            f"stage {job.stage.name!r}: its units return different columns or types; return the same from every call",
+            f"stage {job.stage.name!r}: its units return different columns or types: {what}; return the same from every call",
             stage=job.stage.name,
         )
     return next(iter(schemas), None)

@@ -91,9 +91,10 @@ def _broken_input(job: StageJob) -> LakeCorrupt | None:
             try:
                 job.lake.scan_files(name, [file.path], snapshot.schema).select(pl.len()).collect()
             except (pl.exceptions.PolarsError, OSError) as error:
+                place = f"{job.lake.table_uri(name)}/{file.path}"
                 return LakeCorrupt(
-                    f"stage {job.stage.name!r}: table {name!r} lacks {job.lake.table_uri(name)}/{file.path}, which is gone or broken "
-                    f"({first_line(error)}); restore it, or run with --full to compute it again",
+                    f"stage {job.stage.name!r}: table {name!r} lacks {place}, which is gone or broken "
+                    f"({first_line(error).removesuffix(f': {place}')}); restore it, or run with --full to compute it again",
                     stage=job.stage.name,
                     table=name,
                     path=file.path,
@@ -109,7 +110,9 @@ def said(error: BaseException) -> str:
 
 def first_line(error: BaseException) -> str:
     """What an error says, without the query plan that Polars prints under it."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    # Bytes of a broken file may be quoted in it.
+    return "".join(c if c.isprintable() else "�" for c in line)
 
 
 def _where(stage: Stage, error: BaseException) -> str:

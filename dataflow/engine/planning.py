@@ -141,7 +141,10 @@ class Planning:
         assert plan.inputs is not None
         schema = plan.inputs[stage.inputs[0]].schema
         stamp = stage.incremental.timestamp_column if stage.incremental else None
-        column = time_column_of(user_schema(schema), stage.window.time_column, stamp)
+        try:
+            column = time_column_of(user_schema(schema), stage.window.time_column, stamp)
+        except ConfigError as error:
+            raise ConfigError(f"stage {stage.name!r}: {error}", stage=stage.name) from error
         if not any(is_row_id(c) for c in schema):
             raise PlanError(
                 f"stage {stage.name!r}: whether a row is late is judged by the file that it came with, but the rows of {stage.inputs[0]!r} "

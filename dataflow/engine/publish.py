@@ -151,7 +151,8 @@ def _change(
 ) -> TableChange | None:
     head = job.lake.head(table)
     snapshot = job.lake.snapshot(head) if head else None
-    replaced = {u.id for u in job.plan.dropped} | ({m.unit.id for m in manifests} if not job.plan.merges else set())
+    staged = [] if job.plan.merges else [manifest.unit for manifest in manifests]
+    replaced = {unit.id for unit in (*job.plan.dropped, *staged)}
     rewritten = [path for m in manifests for path in m.removes] if table == job.stage.name else []
     goes = (
         replacement(snapshot, replaced, job.published, also=rewritten)

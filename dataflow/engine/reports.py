@@ -159,5 +159,9 @@ class Reports:
 def _finding(result: RuleResult) -> str:
     """What a rule found, in a few words; rules about the batch know no rows that fail."""
     if result.error is not None:
-        return result.error.removeprefix(f"rule {result.rule!r}: ")
+        return (
+            result.error.removeprefix(f"rule {result.rule!r}")
+            .removeprefix(": ")
+            .removeprefix(" could not be evaluated: ")
+        )
     return f"{result.failed} of {result.checked} rows" if result.failed else f"found {result.observed}"

@@ -87,35 +87,47 @@ class Run:
             return self._end(self.reports.held(error))
         lease = self._lease.beat_every(self.workflow.run.lease_seconds / 3)
         try:
-            reach(Seam.LEASE_TAKEN)
-            self.reports.finished = bool(lease.state.intents)
-            self.reports.repaired = repair(self.lake, self.workflow, lease)
-            for text in self.reports.repaired:
-                self.observe(Event("repaired", text=text))
-            self._planning = Planning(self.workflow, self.lake, lease.refresh(), self.run_id, full=self.full)
-            self._work(lease)
-            report = self.reports.report()
-            self._release(report, lease)
+            report = self._hold(lease)
+            self._give_back(lease, report)
         except LeaseLost:
             self._withdraw(lease)
+            raise
+        return self._end(report)
+
+    def _hold(self, lease: HeldLease) -> RunReport:
+        """What a run does while the lease is its own."""
+        try:
+            report = self._under(lease)
+        except LeaseLost:
             raise
         except BaseException:
             # The first error is the one to tell; a lease that cannot be given back dies with the process.
             with suppress(DataFlowError):
                 lease.release(clean=False)
             raise
+        return report
+
+    def _give_back(self, lease: HeldLease, report: RunReport) -> None:
         well = report.state in ("completed", "skipped")
         try:
             lease.release(clean=well)
-        except LeaseLost:
-            self._withdraw(lease)
-            raise
-        except LakeError:
+        except LakeError as error:
             # Of a run that failed the report is to be told: a full disk may well take no word of its end either.
-            if well:
+            if well or isinstance(error, LeaseLost):
                 raise
         reach(Seam.LEASE_RELEASED)
-        return self._end(report)
+
+    def _under(self, lease: HeldLease) -> RunReport:
+        reach(Seam.LEASE_TAKEN)
+        self.reports.finished = bool(lease.state.intents)
+        self.reports.repaired = repair(self.lake, self.workflow, lease)
+        for text in self.reports.repaired:
+            self.observe(Event("repaired", text=text))
+        self._planning = Planning(self.workflow, self.lake, lease.refresh(), self.run_id, full=self.full)
+        self._work(lease)
+        report = self.reports.report()
+        self._release(report, lease)
+        return report
 
     def _release(self, report: RunReport, lease: HeldLease) -> None:
         """Record which versions belong together; also where an interrupted run had published them."""

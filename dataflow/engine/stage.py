@@ -14,7 +14,7 @@ from dataflow.engine.job import BATCH_ID, OFFSET_BITS, ROW_ID, StageJob, is_syst
 from dataflow.engine.merge import merge
 from dataflow.engine.seams import Seam, reach
 from dataflow.engine.writing import Writing
-from dataflow.errors import BooksUnbalanced, ConfigError, StageFailed
+from dataflow.errors import BooksUnbalanced, ConfigError, StageFailed, hint
 from dataflow.lake import manifests
 from dataflow.model import Manifest, RowCounts, Staged
 from dataflow.plan import PlannedUnit
@@ -88,6 +88,7 @@ def _compute(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
     frames = {name: _read(job, name, planned) for name in job.stage.inputs}
     frames = admit(job, frames, writing)
     produced = _finish(job, call_function(job.stage, frames, rides=job.rides))
+    _check_named(job, produced.collect_schema().names())
     dedup = _deduplication(job)
     if dedup:
         # A count beside the sinks would make Polars compute what it counts a second time, but for the cache.
@@ -112,6 +113,26 @@ def _compute(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
         return writing.manifest(counts)
     effect = {"inserted": counts.published - merged.updated, "updated": merged.updated, "unchanged": merged.unchanged}
     return writing.manifest(counts.model_copy(update=effect), removes=merged.removes)
+
+
+def _check_named(job: StageJob, columns: Sequence[str]) -> None:
+    """Errors: ConfigError for a column that the stage's settings name and its function does not return."""
+    stage, own = job.stage, [c for c in columns if not is_system(c)]
+    named = {
+        "storage.partition_by": stage.storage.partition_by,
+        "deduplicate.key": stage.deduplicate.key if stage.deduplicate else (),
+        "deduplicate.order_by": stage.deduplicate.order_by if stage.deduplicate else (),
+        "incremental.key_columns": stage.incremental.key_columns if stage.incremental else (),
+        "incremental.timestamp_column": (stage.incremental.timestamp_column,) if stage.incremental else (),
+        "members": (stage.members,) if stage.members else (),
+    }
+    for key, names in named.items():
+        if missing := [name for name in names if name not in columns]:
+            raise ConfigError(
+                f"stage {stage.name!r}: {key} names {missing[0]!r}, which its function does not return{hint(missing[0], own)}",
+                stage=stage.name,
+                key=key,
+            )
 
 
 def _read(job: StageJob, name: str, planned: PlannedUnit) -> pl.LazyFrame:
