@@ -16,7 +16,7 @@ from dataflow.lake.lease import HeldLease
 from dataflow.lake.staging import sweep
 from dataflow.lake.state import Outputs, PipelineState
 from dataflow.model import Manifest
-from dataflow.plan import next_batch_id
+from dataflow.plan import batch_id
 from dataflow.workflow import Workflow
 
 
@@ -31,7 +31,7 @@ def repair(lake: Lake, workflow: Workflow, lease: HeldLease) -> tuple[str, ...]:
     stages = sorted({*workflow.stages, *state.stages})
     for stage in stages:
         # Of batches that are published; a run that was taken over may even have staged after that.
-        following = next_batch_id(stage, state.stage(stage))
+        following = batch_id(stage, state.stage(stage).epoch, state.stage(stage).seq + 1)
         _forget(lake, stage, lambda manifest, following=following: manifest.batch_id == following)
     if state.unswept:
         swept = sweep_runs(lake, stages, state.unswept)

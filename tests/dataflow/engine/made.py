@@ -57,12 +57,11 @@ class Made:
 
     def frame(self, table: str) -> pl.DataFrame:
         """The table as any Delta reader sees it."""
-        uris = DeltaTable(str(self.lake / table)).file_uris()
-        return pl.read_parquet(uris, hive_partitioning=False, missing_columns="insert", glob=False) if uris else _EMPTY
+        return pl.read_delta(str(self.lake / table))
 
     def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
         """The values of ``columns``, sorted."""
-        return sorted(self.frame(table).select(columns).rows(), key=repr) if self.frame(table).width else []
+        return sorted(self.frame(table).select(columns).rows(), key=repr)
 
     def version(self, table: str) -> int:
         return DeltaTable(str(self.lake / table)).version()
@@ -70,9 +69,6 @@ class Made:
     def files(self) -> dict[str, bytes]:
         """Every file of the lake, to the byte."""
         return {str(p.relative_to(self.lake)): p.read_bytes() for p in sorted(self.lake.rglob("*")) if p.is_file()}
-
-
-_EMPTY = pl.DataFrame()
 
 
 def done(report: RunReport) -> RunReport:

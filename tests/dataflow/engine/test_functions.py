@@ -174,7 +174,10 @@ def test_units_that_return_different_columns_are_refused(orders: Made):
 
     said = failed(orders.run(stage(orders, differs, **BY_MONTH)), "made")
 
-    assert "stage 'made': its units return different columns or types; return the same from every call" == said
+    assert said.startswith(
+        "stage 'made': its units return different columns or types: 'of_1' is Int32 in one and missing"
+    )
+    assert said.endswith("return the same from every call")
 
 
 def test_units_that_return_different_columns_are_refused_before_a_gate(orders: Made):
@@ -185,7 +188,10 @@ def test_units_that_return_different_columns_are_refused_before_a_gate(orders: M
     rule = {"name": "id", "predicate": "id IS NOT NULL"}
     said = failed(orders.run(stage(orders, differs, gate=[rule], **BY_MONTH)), "made")
 
-    assert "stage 'made': its units return different columns or types; return the same from every call" == said
+    assert said.startswith(
+        "stage 'made': its units return different columns or types: 'of_1' is Int32 in one and missing"
+    )
+    assert said.endswith("return the same from every call")
 
 
 def test_a_table_that_lost_staged_files_is_told_and_mended(orders: Made):

@@ -26,7 +26,7 @@ def typed(orders: pl.LazyFrame) -> pl.LazyFrame:
 
 def gated(made: Made, *rules: Any) -> Workflow:
     workflow = made.workflow()
-    month = {"partition_by": ["month"]}
+    month: dict[str, Any] = {"partition_by": ["month"]}
     made.source(workflow, "orders", storage=month)
     workflow.add_task("clean", typed, ["orders"], gate=rules, storage=month, **month)
     workflow.add_task("below", lambda clean: clean, ["clean"])

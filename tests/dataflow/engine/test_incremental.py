@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import polars as pl
 
@@ -26,7 +27,7 @@ def add_rates(doubled: pl.LazyFrame, rates: pl.LazyFrame) -> pl.LazyFrame:
 
 def by_month(made: Made, function: object = double) -> Workflow:
     workflow = made.workflow()
-    month = {"partition_by": ["month"]}
+    month: dict[str, Any] = {"partition_by": ["month"]}
     made.source(workflow, "orders", storage=month)
     made.source(workflow, "rates")
     workflow.add_task("doubled", function, ["orders"], storage=month, **month)  # pyright: ignore[reportArgumentType]

@@ -94,8 +94,8 @@ def test_a_failed_branch_stops_what_needs_it_and_nothing_else(made: Made):
 
     assert {"a": "published", "b": "failed", "c": "published", "d": "not_run"} == states(report)
     assert "b was failed" == report.stage("d").reason
-    assert "stage 'b': its function raised ZeroDivisionError: of course" == failed(report, "b")
-    assert "stage 'b' failed: stage 'b': its function raised ZeroDivisionError: of course" == report.reason
+    assert "stage 'b': its function raised ZeroDivisionError: of course" in failed(report, "b")
+    assert report.stage("b").error == report.reason
     assert 1 == report.exit_code
 
     mended = done(made.run(diamond(made)))
@@ -248,7 +248,7 @@ def test_an_error_that_does_not_pass_is_not_tried_again(made: Made, tmp_path: Pa
 
     report = made.run(flaky_workflow(made, flaky))
 
-    assert "stage 'b': its function raised ValueError: no" == failed(report, "b")
+    assert "stage 'b': its function raised ValueError: no" in failed(report, "b")
     assert 1 == flaky.calls()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 import pytest
@@ -21,7 +22,7 @@ def daily(timed: pl.LazyFrame) -> pl.LazyFrame:
 
 def windowed(made: Made, **window: str) -> Workflow:
     workflow = made.workflow()
-    by = {"partition_by": ["shop"]}
+    by: dict[str, Any] = {"partition_by": ["shop"]}
     made.source(workflow, "events", storage=by)
     workflow.add_task("timed", typed, ["events"], rows="preserved", storage=by, **by)
     options = {"window_size": "1 day", "late_arrival_tolerance": "2 days", **window}

@@ -1,0 +1,31 @@
+"""Changes when a stage would compute something else."""
+
+from __future__ import annotations
+
+from dataflow.incremental.fingerprint import code_fingerprint
+from dataflow.model import digest
+from dataflow.sources import Source
+from dataflow.workflow import Stage
+
+
+def stage_fingerprint(stage: Stage, source: Source | None = None) -> str:
+    """Changes when the stage's code or settings would give other rows or files."""
+    code = source.fingerprint if source is not None else code_fingerprint(stage.function) if stage.function else ""
+    storage = stage.storage.model_dump_json(exclude={"format"})
+    window = stage.window.model_dump_json(exclude={"trigger_interval"}) if stage.window else ""
+    rules = [
+        (r.name, r.predicate, sorted((r.expectation or {}).items(), key=str), r.severity, r.mostly, r.on_fail)
+        for r in stage.gate
+    ]
+    return digest(
+        code,
+        stage.inputs,
+        stage.partition_by,
+        stage.rows,
+        stage.members,
+        stage.deduplicate,
+        stage.incremental,
+        window,
+        storage,
+        rules,
+    )
