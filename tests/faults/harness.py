@@ -1,0 +1,177 @@
+"""Runs a pipeline in a process of its own, and ends or stops it at a chosen visit of a seam.
+
+Children are forked from a server that has imported everything and started no thread: they begin in milliseconds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from dataflow import Engine, Workflow
+from dataflow.engine.seams import Seam, watch
+from dataflow.errors import LakeUnavailable
+from dataflow.model import RunReport
+from tests.faults.pipelines import LEASE_SECONDS, PIPELINES
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    ["dataflow.engine", "dataflow.engine.inline", "dataflow.quality.gx_polars", "dataflow.workflow", "pyarrow.parquet"]
+)
+_PATIENCE_SECONDS = 120.0
+Act = Literal["kill", "stop", "fail", "pass"]
+
+
+class Injected(RuntimeError):
+    """An error that nobody foresaw."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens at the ``visit``-th time that ``seam`` is reached."""
+
+    seam: Seam
+    visit: int = 1
+    act: Act = "kill"
+
+    def __call__(self) -> None:
+        match self.act:
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "stop":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            case "fail":
+                raise Injected(f"injected at {self.seam.name}")
+            case "pass":
+                raise LakeUnavailable(f"injected at {self.seam.name}; it is tried again")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pipeline, its input and its lake."""
+
+    pipeline: str
+    inputs: Path
+    lake: Path
+    deliveries: int = 1
+    lease_seconds: float = LEASE_SECONDS
+    runner: Literal["inline", "prefect"] = "inline"
+
+    def workflow(self) -> Workflow:
+        return PIPELINES[self.pipeline](self.inputs, self.lake, self.deliveries, self.lease_seconds)
+
+    def run(self) -> RunReport:
+        """Run it here, without faults."""
+        return Engine(runner=self.runner).execute(self.workflow())
+
+
+@contextmanager
+def injected(*faults: Fault) -> Iterator[list[tuple[Seam, str]]]:
+    """Let ``faults`` happen in this process; gives the seams that were reached, in order."""
+    reached: list[tuple[Seam, str]] = []
+    lock = threading.Lock()
+
+    def visit(seam: Seam, what: str) -> None:
+        with lock:
+            reached.append((seam, what))
+            times = sum(s == seam for s, _ in reached)
+        for fault in faults:
+            if (fault.seam, fault.visit) == (seam, times):
+                fault()
+
+    unwatch = watch(visit)
+    try:
+        yield reached
+    finally:
+        unwatch()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a child's run came to."""
+
+    report: RunReport | None
+    error: str | None
+    reached: tuple[tuple[Seam, str], ...]
+
+
+class Child:
+    """A run in a process of its own."""
+
+    def __init__(self, case: Case, *faults: Fault, kill_after_ms: float | None = None, begin: Any = None) -> None:
+        self._answer, theirs = _CONTEXT.Pipe(duplex=False)
+        self._process = _CONTEXT.Process(target=_work, args=(case, faults, kill_after_ms, begin, theirs, _settings()))
+        self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def end(self) -> Answer | None:
+        """Wait for the end; what it answered, None where it was killed."""
+        try:
+            answer = self._answer.recv() if self._answer.poll(_PATIENCE_SECONDS) else None
+        except EOFError:
+            answer = None
+        self._process.join(_PATIENCE_SECONDS)
+        assert self._process.exitcode == (0 if answer else -signal.SIGKILL), f"exit code {self._process.exitcode}"
+        self._answer.close()
+        self._process.close()
+        return answer
+
+    def wait_until_stopped(self) -> None:
+        """Wait until the fault ``stop`` has happened."""
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while psutil.Process(self.pid).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < until, "it never stopped"
+            time.sleep(0.01)
+
+    def go_on(self) -> None:
+        """Let a stopped run continue."""
+        os.kill(self.pid, signal.SIGCONT)
+
+
+def contest() -> Any:
+    """Something that children wait at, so that they begin at the same moment: see ``begin`` of ``Child``."""
+    return _CONTEXT.Event()
+
+
+def _settings() -> dict[str, str]:
+    """Of Prefect: a forked child would see those of the moment when the server of forks began."""
+    return {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")}
+
+
+def _work(
+    case: Case,
+    faults: tuple[Fault, ...],
+    kill_after_ms: float | None,
+    begin: Any,
+    answer: Any,
+    settings: dict[str, str],
+) -> None:
+    os.environ.update(settings)
+    if begin is not None:
+        begin.wait()
+    if kill_after_ms is not None:
+        threading.Timer(kill_after_ms / 1000, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+    report, error = None, None
+    with injected(*faults) as reached:
+        try:
+            report = case.run()
+        except Exception as caught:
+            error = f"{type(caught).__name__}: {caught}"
+    answer.send(Answer(report, error, tuple(reached)))
+    if kill_after_ms is not None:
+        os.kill(os.getpid(), signal.SIGKILL)

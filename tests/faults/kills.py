@@ -1,0 +1,30 @@
+"""What the tests of kills have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dataflow.engine.seams import Seam
+from tests.faults.conftest import Clean
+from tests.faults.harness import Case, Child, Fault
+from tests.faults.soundness import assert_equal, assert_sound
+
+OF_A_RUN = [seam for seam in Seam if seam is not Seam.INTENT_ROLLED_FORWARD]
+"""Seams that every run reaches; the other one needs a run that was killed before."""
+AFTER_AN_INTENT = (Seam.INTENT_RECORDED, Seam.SIDE_TABLE_PUBLISHED, Seam.TABLE_PUBLISHED)
+SHOP = [(first, last, seam) for first, last in ((0, 1), (1, 2)) for seam in OF_A_RUN]
+"""First and second run of the shop, and every seam in them."""
+CleanRuns = Callable[..., Clean]
+
+
+def kill(case: Case, *faults: Fault, after_ms: float | None = None) -> None:
+    assert None is Child(case, *faults, kill_after_ms=after_ms).end(), "the run went on to its end"
+
+
+def assert_repaired(case: Case, expected: Clean) -> None:
+    """The next run makes good what the one before left, and the one after it has nothing to do."""
+    assert case.run().state in ("completed", "skipped")
+    assert_equal(expected.tables, case.lake)
+    assert_sound(case)
+    third = case.run()
+    assert ("skipped", "nothing new", ()) == (third.state, third.reason, third.repaired)

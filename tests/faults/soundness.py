@@ -1,0 +1,113 @@
+"""What must be true of a lake, whatever happened to the runs before; nothing here asks the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+from urllib.parse import unquote
+
+import polars as pl
+from deltalake import DeltaTable
+
+from dataflow.lake.journal import Journal
+from dataflow.lake.lake import Lake
+from dataflow.lake.lease import read_state
+from dataflow.lake.state import Intent
+from tests.faults.harness import Case
+
+OF_THE_RUN = ("_batch_id", "_ingested_at", "_quarantined_at")
+"""Columns that say which run wrote a row, and when."""
+
+
+def tables(lake: Path) -> list[str]:
+    return sorted(p.name for p in lake.iterdir() if (p / "_delta_log").is_dir() and not p.name.startswith("_"))
+
+
+def rows(lake: Path, table: str) -> pl.DataFrame:
+    """All rows of a table, read past our code, in an order of their own."""
+    uris = DeltaTable(str(lake / table)).file_uris()
+    if not uris:
+        return pl.DataFrame()
+    frame = pl.read_parquet(uris, hive_partitioning=False, missing_columns="insert", glob=False)
+    frame = frame.drop(*OF_THE_RUN, strict=False).select(sorted(set(frame.columns) - {*OF_THE_RUN}))
+    return frame.sort([c for c, t in frame.schema.items() if not t.is_nested()], nulls_last=True)
+
+
+def contents(lake: Path) -> dict[str, pl.DataFrame]:
+    """Every table with rows: columns of the run apart, row ids included."""
+    found = {table: rows(lake, table) for table in tables(lake)}
+    return {table: frame for table, frame in found.items() if frame.height}
+
+
+def assert_equal(expected: dict[str, pl.DataFrame], lake: Path) -> None:
+    got = contents(lake)
+    assert sorted(expected) == sorted(got)
+    for table, frame in expected.items():
+        assert frame.schema == got[table].schema, table
+        assert frame.height == got[table].height, f"{table}: {frame.height} rows expected, {got[table].height} found"
+        assert frame.equals(got[table]), f"{table}: rows differ"
+
+
+def assert_sound(case: Case) -> None:
+    """No orphans, no open ends, and books that balance."""
+    lake = Lake(case.lake)
+    state = read_state(lake, case.pipeline)
+    assert {} == state.intents
+    assert () == state.unswept
+    assert state.lease is not None
+    assert state.lease.released
+    assert state.lease.clean
+    assert {} == orphans(case.lake)
+    assert not [p for p in (case.lake / "_staged").rglob("*") if p.is_file()]
+    heads = {name: DeltaTable(str(case.lake / name)).version() for name in case.workflow().stages}
+    assert heads == state.release
+    _assert_books(case, lake)
+
+
+def orphans(lake: Path) -> dict[str, list[str]]:
+    """Data files that no version of their table names."""
+    found: dict[str, list[str]] = {}
+    for table in tables(lake):
+        on_disk = {str(p.relative_to(lake / table)) for p in (lake / table).rglob("*.parquet")}
+        on_disk = {p for p in on_disk if not p.startswith("_delta_log")}
+        if left := sorted(on_disk - _logged(lake / table)):
+            found[table] = left
+    stray = [p.name for p in lake.iterdir() if p.name not in tables(lake) and any(p.rglob("*.parquet"))]
+    return found | {name: ["no table at all"] for name in stray if not name.startswith("_")}
+
+
+def _logged(table: Path) -> set[str]:
+    named: set[str] = set()
+    for commit in (table / "_delta_log").glob("*.json"):
+        for line in commit.read_text().split("\n"):
+            if line and (change := (action := json.loads(line)).get("add") or action.get("remove")):
+                named.add(unquote(change["path"]))
+    return named
+
+
+def _assert_books(case: Case, lake: Lake) -> None:
+    """Published batches, added up from the journal, are what lies in the tables."""
+    entries = Journal(lake).entries(archived=True)
+    intents = {str(e.batch_id): Intent.model_validate_json(e.body) for e in entries if e.kind == "intent"}
+    published = [str(e.batch_id) for e in entries if e.kind == "published"]
+    assert sorted(set(published)) == sorted(published), "a batch is published twice"
+    assert set(published) == set(intents)
+    held: dict[str, dict[str, int]] = defaultdict(dict)
+    for batch in published:
+        intent = intents[batch]
+        assert None is intent.counts.imbalance
+        for change in intent.changes:
+            held[change.table].update({f.path: f.rows for f in change.adds})
+            for path in change.removes:
+                del held[change.table][path]
+        new = sum(f.rows for c in intent.changes for f in c.adds if f.role == "new")
+        aside = sum(f.rows for c in intent.changes for f in c.adds if f.role == "side")
+        counts = intent.counts
+        assert counts.published == new
+        assert counts.quarantined + counts.late + counts.deduplicated == aside
+    for table in tables(case.lake):
+        names = {os.path.relpath(u, case.lake / table) for u in DeltaTable(str(case.lake / table)).file_uris()}
+        assert names == set(held[table]), table
+        assert sum(held[table].values()) == rows(case.lake, table).height, table

@@ -1,0 +1,86 @@
+"""Runs that meet: started together, or one that was taken for dead and wakes up."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from dataflow.engine.seams import Seam
+from tests.faults.harness import Case, Child, Fault, contest
+from tests.faults.kills import CleanRuns
+from tests.faults.sample import parameters
+from tests.faults.soundness import assert_equal, assert_sound
+
+LEASE_SECONDS = 1.0
+STOPPED_AT = (
+    Seam.LEASE_TAKEN,
+    Seam.FILES_RESERVED,
+    Seam.STAGE_PLANNED,
+    Seam.UNIT_WRITTEN,
+    Seam.UNIT_STAGED,
+    Seam.STAGE_STAGED,
+    Seam.ROUTED,
+    Seam.INTENT_RECORDED,
+    Seam.SIDE_TABLE_PUBLISHED,
+    Seam.TABLE_PUBLISHED,
+    Seam.PUBLICATION_RECORDED,
+    Seam.RELEASE_RECORDED,
+)
+
+
+@pytest.mark.parametrize("seam", parameters("stopped", STOPPED_AT))
+def test_a_run_that_was_taken_over_may_not_commit(shop_inputs: Path, clean: CleanRuns, tmp_path: Path, seam: Seam):
+    expected = clean("shop", 1, 2)
+    shutil.copytree(expected.before, tmp_path / "lake")
+    case = Case("shop", shop_inputs, tmp_path / "lake", 2, LEASE_SECONDS)
+    sleeper = Child(case, Fault(seam, act="stop"))
+    sleeper.wait_until_stopped()
+    time.sleep(LEASE_SECONDS * 1.1)
+
+    taker = case.run()
+    sleeper.go_on()
+    answer = sleeper.end()
+
+    assert taker.state in ("completed", "skipped")
+    assert answer is not None
+    assert str(answer.error).startswith("LeaseLost: "), answer
+    assert_equal(expected.tables, case.lake)
+    assert "skipped" == case.run().state
+    assert_sound(case)
+
+
+def test_a_stopped_run_counts_as_alive_until_its_lease_ends(shop_inputs: Path, tmp_path: Path):
+    case = Case("shop", shop_inputs, tmp_path / "lake")
+    sleeper = Child(case, Fault(Seam.UNIT_STAGED, act="stop"))
+    sleeper.wait_until_stopped()
+
+    held = case.run()
+    sleeper.go_on()
+    answer = sleeper.end()
+
+    assert "skipped" == held.state
+    assert "is being run already" in held.reason
+    assert answer is not None
+    assert answer.report is not None
+    assert "completed" == answer.report.state
+    assert_sound(case)
+
+
+@pytest.mark.parametrize("runs", parameters("contests", [2, 4]))
+def test_of_runs_that_start_together_one_publishes(shop_inputs: Path, clean: CleanRuns, tmp_path: Path, runs: int):
+    expected = clean("shop", 1, 2)
+    shutil.copytree(expected.before, tmp_path / "lake")
+    case, begin = Case("shop", shop_inputs, tmp_path / "lake", 2), contest()
+    children = [Child(case, begin=begin) for _ in range(runs)]
+
+    begin.set()
+    answers = [child.end() for child in children]
+
+    reports = [answer.report for answer in answers if answer and answer.report]
+    assert ["completed"] + ["skipped"] * (runs - 1) == sorted(report.state for report in reports)
+    assert_equal(expected.tables, case.lake)
+    assert "skipped" == case.run().state
+    assert_sound(case)
