@@ -179,7 +179,7 @@ class PipelineConfig(Frozen):
     """A whole pipeline."""
 
     pipeline: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    lake: str | None = None
+    lake: Name | None = None
     """Folder or object-store URI; a relative path counts from the configuration file."""
     sources: dict[str, SourceConfig] = Field(min_length=1)
     stages: dict[str, TaskConfig] = Field(default={})

@@ -37,7 +37,7 @@ def repair(lake: Lake, workflow: Workflow, lease: HeldLease) -> tuple[str, ...]:
         swept = sweep_runs(lake, stages, state.unswept)
         lease.record("swept", Outputs(outputs=()))
         if swept:
-            done.append(f"{swept} files that an interrupted run had staged were swept")
+            done.append(f"swept what an interrupted run had staged: {swept} file{'' if swept == 1 else 's'}")
     reach(Seam.SWEPT)
     return tuple(done)
 

@@ -22,6 +22,10 @@ from dataflow.model import Frozen
 _ATTEMPTS = 20
 
 
+_over: set[str] = set()
+"""Runs of this process that have ended: a server or notebook lives on, and its process id says nothing."""
+
+
 class HeldLease:
     """A pipeline's lease while this run holds it; every journal entry of the run goes through it."""
 
@@ -88,8 +92,9 @@ class HeldLease:
         ]
 
     def stop(self) -> None:
-        """End the heartbeat."""
+        """End the heartbeat; to this process the run is over, even where the lake could not be told (a full disk)."""
         self._stopped.set()
+        _over.add(self.run_id)
         if self._heart is not None:
             self._heart.join()
 
@@ -150,7 +155,7 @@ def _lease(before: Lease | None, run_id: str, ttl_seconds: float) -> Lease:
 
 def alive(lease: Lease) -> bool:
     """Whether the holder may still be at work: its process on this machine, its heartbeat elsewhere."""
-    if lease.released:
+    if lease.released or lease.run_id in _over:
         return False
     if lease.host == socket.gethostname() and not _process_lives(lease):
         return False

@@ -30,6 +30,12 @@ from tests.dataflow.lake.tables import change, values
 SPAWN = get_context("spawn")
 
 
+@pytest.fixture(autouse=True)
+def _no_run_is_over(monkeypatch: pytest.MonkeyPatch):
+    # Runs of different tests share their ids here, as runs never do.
+    monkeypatch.setattr(lease_module, "_over", set())
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
@@ -338,3 +344,9 @@ def test_threads_of_a_run_may_record_at_once(lake: Lake) -> None:
     entries = Journal(lake).entries()
     assert {f"b{n}" for n in range(8)} == {e.batch_id for e in entries if e.kind == "published"}
     assert list(range(len(entries))) == [e.seq for e in entries], "an entry's number is that of its commit"
+
+
+def test_a_run_that_ended_without_giving_back_its_lease_does_not_block_the_next_in_its_process(lake):
+    ended = acquire(lake, "p", "r1", ttl_seconds=600)
+    ended.stop()
+    assert acquire(lake, "p", "r2", ttl_seconds=600).took_over
