@@ -38,10 +38,14 @@ class TableVersion(Frozen):
     version: int
 
 
+SOURCE_FILE = "_source_file"
+"""The column of landed rows that tells their file; no column of a user's is called so."""
+
+
 class Unit(Frozen):
     """A stage and one of its partitions: what is planned, retried and skipped.
 
-    ``partition`` holds (column, value) pairs; ``(("file", path),)`` for a landed
+    ``partition`` holds (column, value) pairs; ``((SOURCE_FILE, path),)`` for a landed
     file; nothing for a stage that runs whole.
     """
 
@@ -58,7 +62,7 @@ class Unit(Frozen):
         """The partition in words: ``month=3``, a file's name, ``all``."""
         if not self.partition:
             return "all"
-        if self.partition[0][0] == "file":
+        if self.partition[0][0] == SOURCE_FILE:
             return str(self.partition[0][1]).rsplit("/", 1)[-1]
         return ", ".join(f"{column}={value}" for column, value in self.partition)
 

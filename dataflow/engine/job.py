@@ -13,7 +13,7 @@ from dataflow.lake.naming import unit_id_of
 from dataflow.lake.staging import Target
 from dataflow.lake.state import LateStep
 from dataflow.lineage.row_ids import Carried
-from dataflow.model import FileRole, Unit
+from dataflow.model import SOURCE_FILE, FileRole, Unit
 from dataflow.plan import StagePlan
 from dataflow.sources import Source
 from dataflow.workflow import Stage
@@ -90,7 +90,7 @@ def is_row_id(column: str) -> bool:
 
 def is_system(column: str) -> bool:
     """Whether a column is ours, and never shown to a user's function."""
-    return column in (BATCH_ID, "_ingested_at", "_source_file") or is_row_id(column)
+    return column in (BATCH_ID, "_ingested_at", SOURCE_FILE) or is_row_id(column)
 
 
 def user_schema(schema: pl.Schema) -> pl.Schema:

@@ -15,7 +15,7 @@ from dataflow.lake.lake import Lake, Snapshot
 from dataflow.lake.state import FileRecord, Outputs, PipelineState, file_key
 from dataflow.lineage.riding import with_riding_frames
 from dataflow.lineage.row_ids import Carried, carried_ids
-from dataflow.model import TableVersion, Unit
+from dataflow.model import SOURCE_FILE, TableVersion, Unit
 from dataflow.plan import StagePlan, plan_source, plan_task, sliced_inputs
 from dataflow.sources import Source, source_type
 from dataflow.windows.lateness import time_column_of
@@ -118,7 +118,7 @@ class Planning:
             rides=rides,
             late_steps=self.state.stage(stage.name).late_steps if time_column else (),
             arrivals={
-                Unit(stage=f.source, partition=(("file", f.name),)).id: f.file_id
+                Unit(stage=f.source, partition=((SOURCE_FILE, f.name),)).id: f.file_id
                 for f in self.state.files.values()
                 if f.source in stage.inputs
             },

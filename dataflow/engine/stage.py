@@ -16,7 +16,7 @@ from dataflow.engine.seams import Seam, reach
 from dataflow.engine.writing import Writing
 from dataflow.errors import BooksUnbalanced, ConfigError, StageFailed, hint
 from dataflow.lake import manifests
-from dataflow.model import Manifest, RowCounts, Staged
+from dataflow.model import SOURCE_FILE, Manifest, RowCounts, Staged
 from dataflow.plan import PlannedUnit
 
 
@@ -72,7 +72,7 @@ def _land(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
         (pl.lit(planned.record.file_id << OFFSET_BITS, pl.Int64) + pl.col(ROW_ID).cast(pl.Int64)).alias(ROW_ID),
         pl.lit(job.plan.batch_id).alias(BATCH_ID),
         pl.lit(job.started_at, pl.Datetime("us", "UTC")).alias("_ingested_at"),
-        pl.lit(planned.record.name).alias("_source_file"),
+        pl.lit(planned.record.name).alias(SOURCE_FILE),
     )
     writing.count("read", raw)
     writing.sink_split(landed)

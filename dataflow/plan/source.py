@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dataflow.incremental.files import Detection, detect
 from dataflow.lake.state import PipelineState, StageState
-from dataflow.model import Unit, digest
+from dataflow.model import SOURCE_FILE, Unit, digest
 from dataflow.plan.fingerprint import stage_fingerprint
 from dataflow.plan.units import PlannedUnit, StagePlan, count
 from dataflow.sources import Source
@@ -25,7 +25,7 @@ def plan_source(stage: Stage, source: Source, state: PipelineState, *, full: boo
     before = state.stage(stage.name)
     planned = [
         PlannedUnit(
-            unit=Unit(stage=stage.name, partition=(("file", item.name),)),
+            unit=Unit(stage=stage.name, partition=((SOURCE_FILE, item.name),)),
             key=digest(stage.name, item.name, record.content_hash, fingerprint, before.epoch),
             size_bytes=item.size_bytes,
             item=item,

@@ -22,7 +22,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def manifest(lake: Lake, key: str = "k1", batch_id: str = "t.0.1", age: timedelta = timedelta(0)) -> Manifest:
-    unit = Unit(stage="t", partition=(("file", key),))
+    unit = Unit(stage="t", partition=(("_source_file", key),))
     files, _ = staged(lake, pl.DataFrame({"v": [1]}), Target("t", unit, "r1"))
     return Manifest(
         unit=unit, key=key, batch_id=batch_id, staged_at=datetime.now(UTC) - age, files=files, counts=RowCounts(read=1)

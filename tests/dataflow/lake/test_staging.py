@@ -25,7 +25,7 @@ from dataflow.lake.staging import Target, stage, sweep, unit_id_of
 from dataflow.model import Unit
 from tests.dataflow.lake.tables import change, paths, put, staged
 
-UNIT = Unit(stage="t", partition=(("file", "/a.csv"),))
+UNIT = Unit(stage="t", partition=(("_source_file", "/a.csv"),))
 
 
 @pytest.fixture
