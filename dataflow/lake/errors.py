@@ -77,6 +77,8 @@ def lake_error(what: str, error: BaseException) -> LakeError:
         return LakeUnavailable(f"{what}: the storage did not answer ({said}); it is tried again", what=what)
     if isinstance(error, DeltaError) and any(word in low for word in _BROKEN_LOG):
         return _broken_log(what, error)
+    if "nosuchbucket" in low:
+        return LakeError(f"{what}: there is no such bucket; create it, or name another lake with --lake", what=what)
     if any(word in low for word in _GONE):
         return LakeCorrupt(
             f"{what}: a file that the table needs is gone or broken ({said}); {_way_out(what, 'restore it, or run with --full to compute it again')}",
