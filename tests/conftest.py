@@ -68,6 +68,16 @@ def _point_prefect_to(url: str | None) -> None:
         sys.modules["prefect.context"].refresh_global_settings_context()
 
 
+@pytest.fixture(autouse=True)
+def _log_level_is_restored() -> Iterator[None]:
+    """The command line hands ``--log-level`` on by the environment: what one test asked for is not the next one's."""
+    before = os.environ.get("PREFECT_LOGGING_LEVEL")
+    yield
+    os.environ.pop("PREFECT_LOGGING_LEVEL", None)
+    if before is not None:
+        os.environ["PREFECT_LOGGING_LEVEL"] = before
+
+
 @pytest.fixture(scope="session")
 def prefect_server_url() -> str:
     """The address of the run's real Prefect server, started by whoever asks first."""
