@@ -56,10 +56,8 @@ def load() -> Any:
         if warnings.showwarning is not shown:
             # Importing it sends everyone's warnings to the log. (A process of its own tests this.)
             logging.captureWarnings(capture=False)  # pragma: no cover
-        logger = logging.getLogger("great_expectations")
-        if logger.level == logging.NOTSET:
-            # It tells of every temporary folder that it makes, eight of them in a run.
-            logger.setLevel(logging.WARNING)
+        # It sets itself to INFO and tells of every temporary folder that it makes, eight of them in a run.
+        logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
         gx_polars.register_dialect(DIALECT, lambda statement: parse_predicate(statement).expr)
         return gx
 
