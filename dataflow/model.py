@@ -38,6 +38,16 @@ class TableVersion(Frozen):
     version: int
 
 
+ROW_ID = "_row_id"
+ROWS_PER_FILE = 1 << 40
+"""A row id is the id of the row's file times this, plus the row's number in the file."""
+
+
+def is_row_id(column: str) -> bool:
+    """Whether a column is a row id of ours: ``_row_id``, ``_<input>_row_id``."""
+    return column.startswith("_") and column.endswith(ROW_ID)
+
+
 SOURCE_FILE = "_source_file"
 """The column of landed rows that tells their file; no column of a user's is called so."""
 

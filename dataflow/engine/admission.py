@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping
 import polars as pl
 
 from dataflow.config import WindowConfig
-from dataflow.engine.job import ROW_ID, StageJob, is_row_id, is_system, user_schema
+from dataflow.engine.job import StageJob, is_system, user_schema
 from dataflow.engine.writing import Writing
+from dataflow.lineage.row_ids import row_id_column
+from dataflow.model import ROW_ID, is_row_id
 from dataflow.windows.assignment import assign_windows
 from dataflow.windows.lateness import is_late
 
@@ -46,6 +48,6 @@ def _set_late_aside(job: StageJob, frame: pl.LazyFrame, writing: Writing) -> pl.
 
 def _show(frame: pl.LazyFrame, name: str, riding: Collection[str]) -> pl.LazyFrame:
     columns = frame.collect_schema().names()
-    ride = f"_{name}{ROW_ID}"
+    ride = row_id_column(name)
     ids = [pl.col(ROW_ID).alias(ride)] if ride in riding and ROW_ID in columns else []
     return frame.select(*(column for column in columns if not is_system(column)), *ids)

@@ -13,15 +13,12 @@ from dataflow.lake.naming import unit_id_of
 from dataflow.lake.staging import Target
 from dataflow.lake.state import LateStep
 from dataflow.lineage.row_ids import Carried
-from dataflow.model import SOURCE_FILE, FileRole, Unit
+from dataflow.model import SOURCE_FILE, FileRole, Unit, is_row_id
 from dataflow.plan import StagePlan
 from dataflow.sources import Source
 from dataflow.workflow import Stage
 
-ROW_ID = "_row_id"
 BATCH_ID = "_batch_id"
-OFFSET_BITS = 40
-"""A row id is the id of the row's file, shifted by this, plus the row's number in it."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +78,6 @@ def side_table(stage: str, what: str) -> str:
 
 
 SIDE_TABLES = ("quarantine", "late", "duplicates")
-
-
-def is_row_id(column: str) -> bool:
-    """Whether a column is a row id of ours: ``_row_id``, ``_<input>_row_id``."""
-    return column == ROW_ID or (column.startswith("_") and column.endswith(ROW_ID))
 
 
 def is_system(column: str) -> bool:

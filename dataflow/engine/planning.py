@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 import polars as pl
 
 from dataflow.engine.admission import cut_windows
-from dataflow.engine.job import StageJob, is_row_id, is_system, user_schema
+from dataflow.engine.job import StageJob, is_system, user_schema
 from dataflow.errors import ConfigError, LakeCorrupt, PlanError
 from dataflow.lake.lake import Lake, Snapshot
 from dataflow.lake.state import FileRecord, Outputs, PipelineState, file_key
 from dataflow.lineage.riding import with_riding_frames
 from dataflow.lineage.row_ids import Carried, carried_ids
-from dataflow.model import SOURCE_FILE, TableVersion, Unit
+from dataflow.model import ROW_ID, SOURCE_FILE, TableVersion, Unit, is_row_id
 from dataflow.plan import StagePlan, plan_source, plan_task, sliced_inputs
 from dataflow.sources import Source, source_type
 from dataflow.windows.lateness import time_column_of
@@ -163,13 +163,14 @@ class Planning:
             first = schemas[stage.inputs[0]]
             cut = cut_windows(pl.LazyFrame(schema=first), stage.window, time_column)
             schemas[stage.inputs[0]] = cut.collect_schema()
-        carrying = [name for name in sliced if "_row_id" in plan.inputs[name].schema]
+        carrying = [name for name in sliced if ROW_ID in plan.inputs[name].schema]
         carried = carried_ids(stage.function, schemas, carrying)
-        riding = carried_ids(with_riding_frames(stage.function), schemas, carrying)
-        rides = len(riding.columns) > len(carried.columns)
         if taken := [c for c in carried.schema or () if is_system(c)]:
             raise ConfigError(
                 f"stage {stage.name!r}: its function returns {taken[0]!r}, a name that dataflow keeps for itself; rename the column",
                 stage=stage.name,
             )
-        return (riding, True) if rides else (carried, False)
+        if len(carried.columns) == len(carrying):
+            return carried, False
+        riding = carried_ids(with_riding_frames(stage.function), schemas, carrying)
+        return (riding, True) if len(riding.columns) > len(carried.columns) else (carried, False)

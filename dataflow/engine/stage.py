@@ -10,13 +10,14 @@ from dataflow.config import DeduplicateConfig
 from dataflow.dedup.by_key import deduplicate, duplicates
 from dataflow.engine.admission import admit
 from dataflow.engine.call import call_function, unit_errors
-from dataflow.engine.job import BATCH_ID, OFFSET_BITS, ROW_ID, StageJob, is_system
+from dataflow.engine.job import BATCH_ID, StageJob, is_system
 from dataflow.engine.merge import merge
 from dataflow.engine.seams import Seam, reach
 from dataflow.engine.writing import Writing
 from dataflow.errors import BooksUnbalanced, ConfigError, StageFailed, hint
 from dataflow.lake import manifests
-from dataflow.model import SOURCE_FILE, Manifest, RowCounts, Staged
+from dataflow.lineage.row_ids import row_id_column
+from dataflow.model import ROW_ID, ROWS_PER_FILE, SOURCE_FILE, Manifest, RowCounts, Staged
 from dataflow.plan import PlannedUnit
 
 
@@ -69,7 +70,7 @@ def _land(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
         )
     raw = job.source.scan(planned.item, columns=job.columns, row_index=ROW_ID)
     landed = raw.with_columns(
-        (pl.lit(planned.record.file_id << OFFSET_BITS, pl.Int64) + pl.col(ROW_ID).cast(pl.Int64)).alias(ROW_ID),
+        (pl.lit(planned.record.file_id * ROWS_PER_FILE, pl.Int64) + pl.col(ROW_ID).cast(pl.Int64)).alias(ROW_ID),
         pl.lit(job.plan.batch_id).alias(BATCH_ID),
         pl.lit(job.started_at, pl.Datetime("us", "UTC")).alias("_ingested_at"),
         pl.lit(planned.record.name).alias(SOURCE_FILE),
@@ -148,7 +149,7 @@ def _read(job: StageJob, name: str, planned: PlannedUnit) -> pl.LazyFrame:
 def _finish(job: StageJob, frame: pl.LazyFrame) -> pl.LazyFrame:
     """Give the first input's row id its plain name, and say which batch the rows are of."""
     riding = job.carried.columns if job.carried else ()
-    first = f"_{job.stage.inputs[0]}{ROW_ID}"
+    first = row_id_column(job.stage.inputs[0])
     renamed = frame.rename({first: ROW_ID}) if first in riding else frame
     return renamed.with_columns(pl.lit(job.plan.batch_id).alias(BATCH_ID))
 

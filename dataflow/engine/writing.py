@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from dataflow.engine.job import StageJob, side_table
+from dataflow.engine.job import BATCH_ID, StageJob, side_table
 from dataflow.errors import StageFailed
 from dataflow.lake.errors import storage_errors
 from dataflow.lake.schema import from_json
@@ -59,7 +59,7 @@ class Writing:
 
     def sink_aside(self, what: str, frame: pl.LazyFrame) -> None:
         """Stage ``frame`` in a side table."""
-        batch = pl.lit(self.job.plan.batch_id).alias("_batch_id")
+        batch = pl.lit(self.job.plan.batch_id).alias(BATCH_ID)
         self.sink(frame.with_columns(batch), side_table(self.job.stage.name, what), "side")
 
     def count(self, name: str, frame: pl.LazyFrame) -> None:

@@ -7,6 +7,8 @@ from typing import Any, Self, cast
 
 import polars as pl
 
+from dataflow.model import is_row_id
+
 
 class RidingFrame(pl.LazyFrame):
     """A LazyFrame whose ``select`` keeps row ids that the selection does not name.
@@ -27,7 +29,7 @@ class RidingFrame(pl.LazyFrame):
     def select(self, *exprs: Any, **named_exprs: Any) -> Self:
         """As ``LazyFrame.select``, and the row ids."""
         plain = super().select(*exprs, **named_exprs)
-        ids = [name for name in self.collect_schema() if name.startswith("_") and name.endswith("_row_id")]
+        ids = [name for name in self.collect_schema() if is_row_id(name)]
         left_out = [name for name in ids if name not in plain.collect_schema()] if ids else []
         selected = super().select(*exprs, *left_out, **named_exprs) if left_out else plain
         return type(self).of(selected)

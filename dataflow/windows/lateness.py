@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from dataflow.errors import ConfigError, hint
+from dataflow.model import ROWS_PER_FILE
 
 Step = tuple[int, datetime]
 """Up to which file id a batch had seen files, and the watermark then."""
-FILE_ID_UNIT = 1 << 40
-"""A row id, divided by this, is the id of the row's file."""
 FEW_STEPS = 16
 """Up to here comparing with every step is cheaper than searching: 100 steps cost 4 times as much, 1000 15 times."""
 
@@ -30,7 +29,7 @@ def is_late(
     Nulls: a row without an event time or without a row id is never late.
     """
     time = pl.col(time_column).cast(pl.Datetime("us", "UTC"))
-    arrivals = [pl.col(column) // FILE_ID_UNIT for column in id_columns]
+    arrivals = [pl.col(column) // ROWS_PER_FILE for column in id_columns]
     arrival = pl.max_horizontal([a.replace(dict(restated)) for a in arrivals] if restated else arrivals)
     if len(steps) > FEW_STEPS:
         return (time.to_physical() < _in_force(arrival, steps)).fill_null(value=False)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflow.errors import ConfigError
-from dataflow.windows.lateness import FEW_STEPS, FILE_ID_UNIT, Step, advance, is_late, time_column_of
+from dataflow.model import ROWS_PER_FILE
+from dataflow.windows.lateness import FEW_STEPS, Step, advance, is_late, time_column_of
 
 START = datetime(2020, 3, 1, tzinfo=UTC)
 Row = tuple[int, int | None]
@@ -21,7 +22,7 @@ def at(minutes: int) -> datetime:
 
 def judged(rows: list[Row], steps: tuple[Step, ...], restated: dict[int, int] | None = None) -> list[bool]:
     frame = pl.LazyFrame(
-        {"_row_id": [f * FILE_ID_UNIT + n for n, (f, _) in enumerate(rows)], "t": [m if m is None else at(m) for _, m in rows]},
+        {"_row_id": [f * ROWS_PER_FILE + n for n, (f, _) in enumerate(rows)], "t": [m if m is None else at(m) for _, m in rows]},
         schema={"_row_id": pl.Int64, "t": pl.Datetime("us", "UTC")},
     )  # fmt: skip
     late = is_late("t", ["_row_id"], steps, restated=restated or {})
@@ -42,7 +43,11 @@ def test_a_corrected_file_arrived_when_its_name_was_first_seen() -> None:
 
 def test_a_row_of_several_files_arrived_with_the_last_of_them() -> None:
     frame = pl.LazyFrame(
-        {"_a_row_id": [FILE_ID_UNIT, FILE_ID_UNIT, None], "_b_row_id": [None, 2 * FILE_ID_UNIT, None], "t": [at(0)] * 3}
+        {
+            "_a_row_id": [ROWS_PER_FILE, ROWS_PER_FILE, None],
+            "_b_row_id": [None, 2 * ROWS_PER_FILE, None],
+            "t": [at(0)] * 3,
+        }
     )
     late = is_late("t", ["_a_row_id", "_b_row_id"], ((1, at(5)),), restated={})
     assert [False, True, False] == frame.select(late).collect().to_series().to_list()
@@ -53,7 +58,7 @@ def test_dates_and_times_without_a_zone_count_as_utc(copies: int) -> None:
     steps = tuple((1 + n, at(0)) for n in range(copies))
     frame = pl.LazyFrame(
         {
-            "_row_id": [99 * FILE_ID_UNIT] * 2,
+            "_row_id": [99 * ROWS_PER_FILE] * 2,
             "d": [date(2020, 2, 29), date(2020, 3, 1)],
             "n": [datetime(2020, 2, 29, 23, 59), datetime(2020, 3, 1)],
         },
