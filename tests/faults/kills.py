@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 from dataflow.engine.seams import Seam
@@ -17,8 +18,15 @@ SHOP = [(first, last, seam) for first, last in ((0, 1), (1, 2)) for seam in OF_A
 CleanRuns = Callable[..., Clean]
 
 
-def kill(case: Case, *faults: Fault, after_ms: float | None = None) -> None:
-    assert None is Child(case, *faults, kill_after_ms=after_ms).end(), "the run went on to its end"
+def kill(case: Case, *faults: Fault) -> None:
+    assert None is Child(case, *faults).end(), "the run went on to its end"
+
+
+def kill_after(case: Case, ms: float) -> None:
+    """Kill a run by the clock; one that was quicker is run again from nothing, with half the time."""
+    while Child(case, kill_after_ms=ms).end() is not None:
+        shutil.rmtree(case.lake)
+        ms /= 2
 
 
 def assert_repaired(case: Case, expected: Clean) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from dataflow.engine.seams import Seam
 from tests.faults.harness import Case, Fault
-from tests.faults.kills import AFTER_AN_INTENT, OF_A_RUN, CleanRuns, assert_repaired, kill
+from tests.faults.kills import AFTER_AN_INTENT, OF_A_RUN, CleanRuns, assert_repaired, kill, kill_after
 from tests.faults.sample import SEED, parameters
 
 
@@ -41,6 +41,6 @@ def test_flights_killed_while_they_are_repaired(flights: Case, clean: CleanRuns,
 @pytest.mark.parametrize("moment", parameters("moments", range(10)))
 def test_flights_killed_at_any_moment(flights: Case, clean: CleanRuns, moment: int):
     expected = clean("flights", 0, 2)
-    kill(flights, after_ms=random.Random(f"{SEED} {moment}").uniform(50, 1500))
+    kill_after(flights, random.Random(f"{SEED} {moment}").uniform(50, 1500))
 
     assert_repaired(flights, expected)
