@@ -10,8 +10,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Severity = Literal["critical", "warning", "info"]
-Route = Literal["fail", "quarantine", "warn", "measure"]
-StageState = Literal["published", "skipped", "rejected", "failed", "not_run", "deferred"]
+Route = Literal["fail", "quarantine", "drop", "repair", "branch", "warn", "measure"]
+Scope = Literal["row", "batch", "table"]
+"""What a rule is about: each row, the batch, or the table as it will be after the batch is published."""
+StageState = Literal["published", "skipped", "branched", "rejected", "failed", "not_run", "deferred"]
 FileRole = Literal["new", "carried", "side"]
 """``new``: the stage's own rows, which the gate audits. ``carried``: published rows that a merge
 had to rewrite. ``side``: quarantine, late and ledger."""
@@ -94,8 +96,9 @@ class RowCounts(Frozen):
 
     ``read + fan_out = late + filtered + produced`` for row-wise stages,
     ``read = late + aggregated`` where rows are grouped, and in both
-    ``produced = deduplicated + quarantined + published``.
-    Merges add what the publication did to the table's rows.
+    ``produced = deduplicated + quarantined + dropped + published``.
+    Merges add what the publication did to the table's rows; ``repaired`` are those of the
+    published rows that a repair made good.
     """
 
     read: int = 0
@@ -106,7 +109,9 @@ class RowCounts(Frozen):
     produced: int = 0
     deduplicated: int = 0
     quarantined: int = 0
+    dropped: int = 0
     published: int = 0
+    repaired: int = 0
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
@@ -123,10 +128,10 @@ class RowCounts(Frozen):
                 f"read {self.read} + fan-out {self.fan_out} ≠ "
                 f"late {self.late} + filtered {self.filtered} + {word} {entered}"
             )
-        if self.produced != self.deduplicated + self.quarantined + self.published:
+        if self.produced != self.deduplicated + self.quarantined + self.dropped + self.published:
             return (
-                f"produced {self.produced} ≠ "
-                f"deduplicated {self.deduplicated} + quarantined {self.quarantined} + published {self.published}"
+                f"produced {self.produced} ≠ deduplicated {self.deduplicated} + quarantined {self.quarantined} + "
+                f"dropped {self.dropped} + published {self.published}"
             )
         return None
 
@@ -170,15 +175,24 @@ class RuleResult(Frozen):
     rule: str
     severity: Severity
     route: Route
+    scope: Scope = "row"
     success: bool
     checked: int = 0
     """Rows that the rule looked at."""
     failed: int = 0
-    """Rows that broke the rule."""
+    """Rows that broke the rule; of a repair, those that it could not make good."""
+    repaired: int = 0
+    """Rows that broke the rule and were made good."""
+    rows: tuple[int, ...] = ()
+    """Row ids of the first few rows that broke the rule, where rows carry ids."""
     observed: Any = None
     """The measured value of a rule about the batch (a count, a mean)."""
     statement: str = ""
     """The rule in words: its predicate, or the expectation and its arguments."""
+    evidence: str = "scan"
+    """How it was found: by a scan of the batch, or by what spared one (statistics, the deduplication before)."""
+    branch: str | None = None
+    """The stage that runs instead when a rule with the route ``branch`` fails."""
     error: str | None = None
     """Why the rule could not be evaluated."""
 
@@ -197,11 +211,21 @@ class Verdict(Frozen):
         return tuple(r for r in self.results if not r.success and (r.route == "fail" or r.error))
 
     @property
-    def outcome(self) -> Literal["passed", "warned", "quarantined", "rejected"]:
+    def branches(self) -> tuple[str, ...]:
+        """The stages that run instead, in the order of the rules; none where the batch is refused."""
+        taken = [r.branch for r in self.results if not r.success and r.branch is not None]
+        return () if self.rejected_by else tuple(dict.fromkeys(taken))
+
+    @property
+    def outcome(self) -> Literal["passed", "warned", "quarantined", "branched", "rejected"]:
         if self.rejected_by:
             return "rejected"
+        if self.branches:
+            return "branched"
         routes = {r.route for r in self.results if not r.success}
-        return "quarantined" if "quarantine" in routes else "warned" if "warn" in routes else "passed"
+        if routes & {"quarantine", "repair", "drop"}:
+            return "quarantined"
+        return "warned" if "warn" in routes else "passed"
 
 
 class StageReport(Frozen):

@@ -55,8 +55,6 @@ class Column:
 Condition = Callable[[Kwargs, Kwargs, Schema], Rows | Keys]
 CONDITIONS: dict[str, Condition] = {}
 """Map metrics, by name: domain arguments, value arguments, schema -> the question."""
-AGGREGATES: dict[str, Callable[[Column], pl.Expr]] = {}
-"""Metrics of one column, by name: the column (row condition applied) -> its one value."""
 
 
 def column(schema: Schema, name: str) -> Column:
@@ -248,11 +246,3 @@ def _greater(domain: Kwargs, values: Kwargs, schema: Schema) -> Rows:
 CONDITIONS["column_values.unique"] = _unique
 CONDITIONS["compound_columns.unique"] = _compound
 CONDITIONS["column_pair_values.a_greater_than_b"] = _greater
-
-AGGREGATES["column.min"] = lambda asked: asked.expr.min()
-AGGREGATES["column.max"] = lambda asked: asked.expr.max()
-AGGREGATES["column.mean"] = lambda asked: asked.expr.mean()
-AGGREGATES["column.sum"] = lambda asked: asked.expr.sum()
-AGGREGATES["column.median"] = lambda asked: asked.expr.median()
-AGGREGATES["column.standard_deviation"] = lambda asked: asked.expr.std()
-AGGREGATES["column.distinct_values.count"] = lambda asked: asked.expr.drop_nulls().n_unique()

@@ -12,8 +12,9 @@ from great_expectations.expectations.metrics.metric_provider import MetricProvid
 from great_expectations.expectations.registry import _registered_metrics, register_metric
 from great_expectations.validator.metric_configuration import MetricConfiguration
 
+from .aggregates import AGGREGATES
 from .answers import Answers, Ask, Data, breaking_rows, count_asked, count_breaking
-from .conditions import AGGREGATES, CONDITIONS, Column, Schema, column
+from .conditions import CONDITIONS, Column, Schema, column
 from .samples import SAMPLES, Sample, sample, wanted
 
 COUNT, ASKED = "unexpected_count", "filtered_row_count"
