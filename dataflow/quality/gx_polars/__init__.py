@@ -12,25 +12,37 @@ from typing import Any
 
 import polars as pl
 
-from . import metrics
+from . import metrics, results
 from .conditions import CONDITIONS, Rows
 from .datasource import PolarsDataFrameAsset, PolarsDatasource
 from .engine import PolarsBatchData, PolarsExecutionEngine
 from .expectations import ExpectRowsToSatisfy, make_expectation
+from .facts import Evidence, Facts
+from .files import KnownFrame, ParquetFiles
+from .footers import read_facts
+from .schemas import register_types
 from .statements import register_dialect
 
 __all__ = [
+    "Evidence",
     "ExpectRowsToSatisfy",
+    "Facts",
+    "KnownFrame",
+    "ParquetFiles",
     "PolarsBatchData",
     "PolarsDataFrameAsset",
     "PolarsDatasource",
     "PolarsExecutionEngine",
     "failing_rows",
     "make_expectation",
+    "read_facts",
     "register_dialect",
 ]
 
 metrics.register(PolarsExecutionEngine)
+results.mark_results(PolarsExecutionEngine)
+results.contain_errors(PolarsExecutionEngine)
+register_types(PolarsExecutionEngine)
 
 
 def failing_rows(expectation: str, arguments: Mapping[str, Any], schema: Mapping[str, pl.DataType]) -> pl.Expr:

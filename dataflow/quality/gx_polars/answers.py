@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import polars as pl
+from polars import selectors
 
-from .conditions import Keys, Rows, Schema, both
+from .conditions import Among, Keys, Question, Rows, Schema, both
+from .facts import Evidence, Facts
 
 INDEX = "__gx_row"
 COUNT = "__gx_count"
@@ -23,6 +25,7 @@ class Data:
     frame: pl.LazyFrame
     schema: Schema
     mask: pl.Expr | None = None
+    facts: Facts = field(default_factory=Facts)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Look:
     frame: pl.LazyFrame
     read: Callable[[pl.DataFrame], Any]
     columns: tuple[str, ...]
+    decides: bool = False
+    """Whether the verdict rests on it: samples only illustrate."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Ask:
     finish: Callable[[tuple[Any, ...]], Any]
     shared: Mapping[str, pl.Expr] = field(default_factory=dict[str, pl.Expr])
     """Columns that the expressions refer to: Polars does not find what aggregates have in common."""
+    evidence: Evidence = "scan"
+    """What an answer without a second look rests on."""
 
 
 @dataclass
@@ -50,6 +57,7 @@ class Answers:
 
     values: dict[Id, Any] = field(default_factory=dict[Id, Any])
     errors: dict[Id, Exception] = field(default_factory=dict[Id, Exception])
+    evidence: dict[Id, Evidence] = field(default_factory=dict[Id, Evidence])
     breaking: dict[Id, pl.LazyFrame] = field(default_factory=dict[Id, pl.LazyFrame])
     """The rows that break a condition, by the id of their count."""
     unreadable: Exception | None = None
@@ -58,55 +66,64 @@ class Answers:
 
 def answer(frame: pl.LazyFrame, schema: Schema, asks: Mapping[Id, Ask], answers: Answers) -> None:
     """Fill ``answers`` with a value or an error for every ask; one that cannot be answered never harms another."""
-    sound = {name: ask for name, ask in asks.items() if _makes_sense(schema, name, ask, answers)}
+    answers.errors.update(_senseless(pl.LazyFrame(schema=dict(schema)), asks))
+    sound = {name: ask for name, ask in asks.items() if name not in answers.errors}
     looks: dict[Id, Look] = {}
     for name, values in _collect_all(frame, sound, answers).items():
-        value = sound[name].finish(values)
-        if isinstance(value, Look):
-            looks[name] = value
-        else:
-            answers.values[name] = value
+        _settle(name, lambda ask=sound[name], values=values: ask.finish(values), answers)
+        answers.evidence[name] = sound[name].evidence
+        if isinstance(look := answers.values.get(name), Look):
+            looks[name] = look
+            del answers.values[name]
     _look_again(looks, answers)
 
 
-def _makes_sense(schema: Schema, name: Id, ask: Ask, answers: Answers) -> bool:
-    """Whether an ask fits the columns: tried on no rows, so that the scan is not made in vain."""
+def _settle(name: Id, finish: Callable[[], Any], answers: Answers) -> None:
     try:
-        _ask(pl.LazyFrame(schema=dict(schema)), (ask,)).collect()
+        answers.values[name] = finish()
+    except Exception as error:
+        answers.errors[name] = error  # of this metric: anything else would end the whole checkpoint
+
+
+def _senseless(nothing: pl.LazyFrame, asks: Mapping[Id, Ask]) -> dict[Id, Exception]:
+    """The asks that do not fit the columns: tried on no rows, so that the scan is not made in vain."""
+    asked, places = _ask(nothing, asks.values())
+    try:
+        if any(places):
+            asked.collect()
     except pl.exceptions.PolarsError as error:
-        answers.errors[name] = error
-        return False
-    return True
+        if len(asks) == 1:
+            return dict.fromkeys(asks, error)
+        return {name: blamed for half in _halves(asks) for name, blamed in _senseless(nothing, half).items()}
+    return {}
 
 
-def _ask(frame: pl.LazyFrame, asks: Collection[Ask]) -> pl.LazyFrame:
+def _halves(asks: Mapping[Id, Ask]) -> tuple[dict[Id, Ask], ...]:
+    names = list(asks)
+    middle = len(names) // 2
+    return tuple({name: asks[name] for name in half} for half in (names[:middle], names[middle:]))
+
+
+def _ask(frame: pl.LazyFrame, asks: Collection[Ask]) -> tuple[pl.LazyFrame, list[tuple[int, ...]]]:
+    """One row with a value for every expression, and where each ask finds its own; what two ask, is asked once."""
     shared = {name: expr for ask in asks for name, expr in ask.shared.items()}
-    exprs = [expr for ask in asks for expr in ask.exprs]
-    return frame.with_columns(**shared).select(expr.alias(str(position)) for position, expr in enumerate(exprs))
+    distinct: dict[Any, tuple[int, pl.Expr]] = {}
+    places = [tuple(distinct.setdefault(expr.meta, (len(distinct), expr))[0] for expr in ask.exprs) for ask in asks]
+    return frame.with_columns(**shared).select(expr.alias(str(at)) for at, expr in distinct.values()), places
 
 
 def _collect_all(frame: pl.LazyFrame, asks: Mapping[Id, Ask], answers: Answers) -> dict[Id, tuple[Any, ...]]:
     """The values of each ask, from one collect; when it fails halves are tried apart, down to the one to blame."""
+    asked, places = _ask(frame, asks.values())
     try:
-        found = _ask(frame, asks.values()).collect(engine="streaming")
-        row: tuple[Any, ...] = found.row(0) if found.width else ()
+        row = asked.collect(engine="streaming").row(0) if any(places) else ()
     except FAILURES as error:
         if _is_unreadable(error) or len(asks) == 1:
             answers.unreadable = error if _is_unreadable(error) else answers.unreadable
             answers.errors.update(dict.fromkeys(asks, error))
             return {}
-        names = list(asks)
-        halves = names[: len(names) // 2], names[len(names) // 2 :]
-        return {
-            k: v
-            for half in halves
-            for k, v in _collect_all(frame, {name: asks[name] for name in half}, answers).items()
-        }
-    values: dict[Id, tuple[Any, ...]] = {}
-    start = 0
-    for name, ask in asks.items():
-        values[name], start = row[start : start + len(ask.exprs)], start + len(ask.exprs)
-    return values
+        return {k: v for half in _halves(asks) for k, v in _collect_all(frame, half, answers).items()}
+    return {name: tuple(row[at] for at in own) for name, own in zip(asks, places, strict=True)}
 
 
 def _is_unreadable(error: Exception) -> bool:
@@ -130,28 +147,46 @@ def _look_again(looks: Mapping[Id, Look], answers: Answers) -> None:
             _look_again({name: look}, answers)
         return
     for name, look in looks.items():
-        answers.values[name] = look.read(found[id(look.frame)].select(*look.columns))
+        _settle(name, lambda look=look: look.read(found[id(look.frame)].select(*look.columns)), answers)
+        answers.evidence[name] = "scan" if look.decides else answers.evidence[name]
 
 
-def count_breaking(question: Rows | Keys, data: Data) -> Ask:
+def count_breaking(question: Question, data: Data) -> Ask:
     """How many rows break a condition."""
     if isinstance(question, Rows):
         return Ask((both(question.breaks, data.mask).sum(),), _whole, question.shared)
+    if isinstance(question, Among):
+        values = pl.col(question.columns[0]).filter(both(question.about, data.mask))
+        return Ask((question.breaks(values).sum(),), _whole)
+    look = Look(repeated_keys(question, data).select(pl.col(COUNT).sum()), _only_value, (COUNT,), decides=True)
+    value, evidence = _distinguished(question, data)
     about = both(question.about, data.mask)
-    # Distinct hashes prove distinct keys, and cost a fraction; equal ones prove nothing and are counted exactly.
-    key = pl.struct(question.columns) if len(question.columns) > 1 else pl.col(list(question.columns))
-    hashes = key.hash()
-    distinct = (hashes if about is None else hashes.filter(about)).n_unique()
-    look = Look(repeated_keys(question, data).select(pl.col(COUNT).sum()), _only_value, (COUNT,))
 
-    def finish(values: tuple[Any, ...]) -> int | Look:
-        rows, keys = values
-        return 0 if rows == keys else look
+    def finish(found: tuple[Any, ...]) -> int | Look:
+        rows, keys, missing = found
+        return 0 if rows == keys - (missing > 0) else look
 
-    return Ask((_size(about), distinct), finish)
+    if len(question.columns) == 1 and about is not None and about.meta == pl.col(*question.columns).is_not_null().meta:
+        # Filtering the nulls away would copy the column; among the distinct they are one.
+        exprs = _size(about), value.n_unique(), pl.col(*question.columns).null_count()
+    else:
+        exprs = _size(about), (value if about is None else value.filter(about)).n_unique(), pl.lit(0)
+    return Ask(exprs, finish, evidence=evidence)
 
 
-def count_asked(question: Rows | Keys, data: Data) -> Ask:
+def _distinguished(question: Keys, data: Data) -> tuple[pl.Expr, Evidence]:
+    """What differs only where keys do: the values where that is cheap, else their hashes.
+
+    Distinct hashes prove distinct keys, and cost a fraction; equal ones prove nothing and are counted exactly.
+    """
+    first, *more = question.columns
+    if more:
+        return pl.struct(question.columns).hash(), "hashes"
+    cheap = data.schema[first].is_integer() or data.schema[first].is_temporal()
+    return (pl.col(first), "scan") if cheap else (pl.col(first).hash(), "hashes")
+
+
+def count_asked(question: Question, data: Data) -> Ask:
     """How many rows a condition is about."""
     shared = question.shared if isinstance(question, Rows) else dict[str, pl.Expr]()
     return Ask((_size(both(question.about, data.mask)),), _whole, shared)
@@ -179,17 +214,20 @@ def repeated_keys(question: Keys, data: Data) -> pl.LazyFrame:
     )
 
 
-def breaking_rows(question: Rows | Keys, data: Data, *, limit: int | None) -> pl.LazyFrame:
+def breaking_rows(question: Question, data: Data, *, limit: int | None) -> pl.LazyFrame:
     """The rows that break a condition, numbered as in the frame, in its order."""
     numbered = data.frame.with_row_index(INDEX)
     if isinstance(question, Rows):
         judged = numbered.with_columns(**question.shared)
         rows = judged.filter(both(question.breaks, data.mask)).drop(question.shared)
+    elif isinstance(question, Among):
+        rows = _only(numbered, both(question.about, data.mask)).filter(question.breaks(pl.col(question.columns[0])))
     else:
         keys = repeated_keys(question, data).select(question.columns)
         asked = _only(numbered, both(question.about, data.mask))
         rows = asked.join(keys, on=list(question.columns), how="semi", nulls_equal=True).sort(INDEX)
-    return rows if limit is None else rows.head(limit)
+    shown = rows if limit is None else rows.head(limit)
+    return shown.with_columns(selectors.duration().dt.to_string("iso"))  # Great Expectations has no JSON for them
 
 
 def _only(frame: pl.LazyFrame, rows: pl.Expr | None) -> pl.LazyFrame:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-import polars as pl
 from great_expectations.core.batch import LegacyBatchDefinition
 from great_expectations.core.batch_definition import BatchDefinition
 from great_expectations.core.batch_spec import RuntimeDataBatchSpec
@@ -18,10 +17,11 @@ from great_expectations.datasource.fluent.interfaces import Batch, DataAsset, Da
 from great_expectations.exceptions.exceptions import BuildBatchRequestError, InvalidBatchRequestError
 
 from .engine import PolarsExecutionEngine
+from .files import BATCHES
 
 
 class PolarsDataFrameAsset(DataAsset):
-    """A DataFrame or LazyFrame that is handed over when a checkpoint runs."""
+    """A DataFrame, a LazyFrame, a KnownFrame or ParquetFiles that is handed over when a checkpoint runs."""
 
     type: Literal["dataframe"] = "dataframe"
 
@@ -39,18 +39,16 @@ class PolarsDataFrameAsset(DataAsset):
     def build_batch_request(
         self, options: Any = None, batch_slice: Any = None, partitioner: Any = None
     ) -> BatchRequest:
-        """The request for a frame.
+        """The request for a batch.
 
-        Errors: BuildBatchRequestError unless ``options`` is ``{"dataframe": frame}`` and nothing is sliced.
+        Errors: BuildBatchRequestError unless ``options`` is ``{"dataframe": batch}`` and nothing is sliced.
         """
         if batch_slice is not None or partitioner is not None:
             raise BuildBatchRequestError(message="batch_slice and partitioner do not apply to a Polars frame")
-        if (
-            not options
-            or set(options) != {"dataframe"}
-            or not isinstance(options["dataframe"], pl.DataFrame | pl.LazyFrame)
-        ):
-            raise BuildBatchRequestError(message="options must be {'dataframe': a polars DataFrame or LazyFrame}")
+        if not options or set(options) != {"dataframe"} or not isinstance(options["dataframe"], BATCHES):
+            raise BuildBatchRequestError(
+                message="options must be {'dataframe': a polars DataFrame or LazyFrame, a KnownFrame or ParquetFiles}"
+            )
         return BatchRequest(datasource_name=self.datasource.name, data_asset_name=self.name, options=options)
 
     def _validate_batch_request(self, batch_request: BatchRequest) -> None:

@@ -28,6 +28,8 @@ from great_expectations.validator.metric_configuration import MetricConfiguratio
 
 from .answers import Answers, Ask, Data, Id, answer
 from .conditions import Schema, bound, column, members
+from .facts import STRENGTH, Evidence
+from .files import BATCHES, Batch, known
 from .metrics import ask
 
 COMPARE: dict[str, Callable[[Any, Any], pl.Expr]] = {
@@ -41,11 +43,13 @@ COMPARE: dict[str, Callable[[Any, Any], pl.Expr]] = {
 
 
 class PolarsBatchData(BatchData):
-    """A batch: one lazy frame and its schema."""
+    """A batch: one lazy frame, its schema, and what is known of its rows."""
 
-    def __init__(self, execution_engine: ExecutionEngine, frame: pl.DataFrame | pl.LazyFrame) -> None:
+    def __init__(self, execution_engine: ExecutionEngine, batch: Batch) -> None:
         super().__init__(execution_engine=execution_engine)
-        self.frame = frame.lazy()
+        found = known(batch)
+        self.facts = found.facts
+        self.frame = found.frame.lazy()
         self.schema: Schema = self.frame.collect_schema()
 
 
@@ -54,6 +58,7 @@ class PolarsExecutionEngine(ExecutionEngine):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._answers = Answers()
+        self.latest: PolarsBatchData | None = None
         super().__init__(*args, **kwargs)
 
     @property
@@ -62,22 +67,22 @@ class PolarsExecutionEngine(ExecutionEngine):
         return self._answers.unreadable
 
     def load_batch_data(self, batch_id: str, batch_data: Any) -> None:
-        """Load a frame; what was known of earlier ones is forgotten, because batch ids do not name the frame."""
+        """Load a batch; what was known of earlier ones is forgotten, because batch ids do not name the frame."""
         if not isinstance(batch_data, PolarsBatchData):
             batch_data = PolarsBatchData(self, batch_data)
         self._answers = Answers()
         super().load_batch_data(batch_id=batch_id, batch_data=batch_data)
 
     def get_batch_data_and_markers(self, batch_spec: Any) -> tuple[PolarsBatchData, BatchMarkers]:
-        """The frame of a batch specification.
+        """The batch of a batch specification.
 
         Errors: ExecutionEngineError for a specification that holds no Polars frame.
         """
-        if not isinstance(batch_spec, RuntimeDataBatchSpec) or not isinstance(
-            batch_spec.batch_data, pl.DataFrame | pl.LazyFrame
-        ):
-            raise ExecutionEngineError("PolarsExecutionEngine needs a polars DataFrame or LazyFrame")
-        data = PolarsBatchData(self, batch_spec.batch_data)
+        if not isinstance(batch_spec, RuntimeDataBatchSpec) or not isinstance(batch_spec.batch_data, BATCHES):
+            raise ExecutionEngineError(
+                "PolarsExecutionEngine needs a polars DataFrame or LazyFrame, a KnownFrame or ParquetFiles"
+            )
+        data = self.latest = PolarsBatchData(self, batch_spec.batch_data)
         batch_spec.batch_data = "PolarsLazyFrame"
         loaded = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         return data, BatchMarkers({"ge_load_time": loaded})
@@ -106,10 +111,32 @@ class PolarsExecutionEngine(ExecutionEngine):
         for metric in metrics:
             try:
                 mask = self._mask(metric.metric_domain_kwargs.get("row_condition"), data.schema)
-                asks[metric.id] = ask(metric, Data(data.frame, data.schema, mask), self._answers)
+                asks[metric.id] = ask(metric, Data(data.frame, data.schema, mask, data.facts), self._answers)
             except Exception as error:
                 self._answers.errors[metric.id] = error
         answer(data.frame, data.schema, asks, self._answers)
+
+    def strength_of(self, metrics: Iterable[Any]) -> Evidence:
+        """What the metrics of these ids rest on together."""
+        return STRENGTH[max((STRENGTH.index(self._answers.evidence[one]) for one in metrics), default=0)]
+
+    def error_of(self, metric: Any) -> Exception | None:
+        """Why the metric of this id has no value."""
+        return self._answers.errors.get(metric)
+
+    def evidence(self, expectation: Any) -> Evidence:
+        """What the verdict about an expectation (or its configuration) rests on, after it was validated.
+
+        Errors: KeyError where it was not validated on the last batch, or could not be.
+        """
+        configuration = getattr(expectation, "configuration", expectation)
+        made = configuration.to_domain_obj()
+        wanted = made.get_validation_dependencies(self, {"result_format": "BOOLEAN_ONLY"})
+        return self.strength_of(self._of_batch(metric) for metric in wanted.get_metric_configurations())
+
+    def _of_batch(self, metric: MetricConfiguration) -> Id:
+        domain = {**metric.metric_domain_kwargs, "batch_id": self.batch_manager.active_batch_data_id}
+        return MetricConfiguration(metric.metric_name, domain, metric.metric_value_kwargs).id
 
     def _batch(self, batch_id: str | None) -> PolarsBatchData:
         known: Mapping[str, Any] = self.batch_manager.batch_data_cache

@@ -12,18 +12,27 @@ from great_expectations.expectations.metrics.metric_provider import MetricProvid
 from great_expectations.expectations.registry import _registered_metrics, register_metric
 from great_expectations.validator.metric_configuration import MetricConfiguration
 
-from .aggregates import AGGREGATES
+from . import distributions  # noqa: F401 - registers its metrics
+from .aggregates import AGGREGATES, aggregate
 from .answers import Answers, Ask, Data, breaking_rows, count_asked, count_breaking
-from .conditions import CONDITIONS, Column, Schema, column
-from .samples import SAMPLES, Sample, sample, wanted
+from .conditions import CONDITIONS, Column, Kwargs, Schema, column
+from .queries import QUERIES
+from .results import UNANSWERABLE
+from .samples import SAMPLES, Sample, head, sample, wanted
+from .settle import settle
 
 COUNT, ASKED = "unexpected_count", "filtered_row_count"
-TABLE: dict[str, Callable[[Schema], Any]] = {
+SCHEMA: dict[str, Callable[[Schema], Any]] = {
     "table.columns": list,
     "table.column_count": len,
     "table.column_types": lambda schema: [{"name": name, "type": dtype} for name, dtype in schema.items()],
 }
 """Metrics that the schema answers."""
+QUERIED: dict[str, Callable[[Data, Kwargs], Any]] = {
+    **QUERIES,
+    "table.head": lambda data, values: head(data, **values),
+}
+"""Metrics that are rows of their own."""
 OUR_DOMAIN = ("batch_id", "table", "column_list", "row_condition", "condition_parser", "ignore_row_if")
 OUR_VALUES = ("statement", "dialect")
 
@@ -61,31 +70,50 @@ def ask(metric: MetricConfiguration, data: Data, answers: Answers) -> Ask:
     """
     schema, mask = data.schema, data.mask
     name, domain, values = metric.metric_name, metric.metric_domain_kwargs, dict(metric.metric_value_kwargs)
+    values.pop("result_format", None)
+    _refuse(name, domain, values)
+    if known := settle(data.facts, name, domain, values, schema):
+        return Ask((), lambda _: known.value, evidence=known.evidence)
     if name == "table.row_count":
         return Ask((pl.len() if mask is None else mask.sum(),), lambda found: int(found[0] or 0))
-    if name in TABLE:
-        return Ask((), lambda _: TABLE[name](schema))
+    if name in SCHEMA:
+        return Ask((), lambda _: SCHEMA[name](schema), evidence="schema")
+    if name in QUERIED:
+        return Ask((), lambda _: QUERIED[name](data, values))
     if name in AGGREGATES:
         asked = column(schema, domain["column"])
         filtered = asked if mask is None else Column(asked.name, asked.dtype, asked.expr.filter(mask))
-        return Ask((AGGREGATES[name](filtered),), lambda found: found[0])
-    condition, what = split(name)
+        return aggregate(name, filtered, values)
+    return _ask_rows(metric, data, answers)
+
+
+def _refuse(name: str, domain: Kwargs, values: Kwargs) -> None:
+    if name == UNANSWERABLE:
+        raise ValueError(values["reason"])
+    if domain.get("table"):
+        raise ValueError(f"the batch is one frame: there is no other table {domain['table']!r} to compare it with")
+
+
+def _ask_rows(metric: MetricConfiguration, data: Data, answers: Answers) -> Ask:
+    domain, values = metric.metric_domain_kwargs, dict(metric.metric_value_kwargs)
     result_format = values.pop("result_format", None)
-    question = CONDITIONS[condition](domain, values, schema)
+    condition, what = split(metric.metric_name)
+    count = metric.metric_dependencies[COUNT].id if what in SAMPLES else None
+    if count and not answers.values[count]:
+        return Ask((), lambda _: sample(what, Sample(None, (), domain, result_format)), evidence="schema")
+    question = CONDITIONS[condition](domain, values, data.schema)
     if what == COUNT:
         return count_breaking(question, data)
     if what == ASKED:
         return count_asked(question, data)
-    count = metric.metric_dependencies[COUNT].id
-    rows = None
-    if answers.values[count]:  # values, positions and query of one check are read from one frame
-        rows = answers.breaking.setdefault(count, breaking_rows(question, data, limit=wanted(result_format)))
-    return Ask((), lambda _: sample(what, Sample(rows, question.columns, domain, result_format)))
+    # Values, positions and query of one check are read from one frame.
+    rows = answers.breaking.setdefault(count, breaking_rows(question, data, limit=wanted(result_format)))
+    return Ask((), lambda _: sample(what, Sample(rows, question.columns, domain, result_format)), evidence="schema")
 
 
 def register(engine: type) -> None:
     """Make every metric known to Great Expectations as answered by ``engine``."""
-    for name in ("table.row_count", *TABLE, *AGGREGATES):
+    for name in (UNANSWERABLE, "table.row_count", *SCHEMA, *QUERIED, *AGGREGATES):
         _register(engine, name, Counted)
     for condition in CONDITIONS:
         for what in (COUNT, ASKED):
@@ -101,7 +129,7 @@ def value_keys(name: str) -> tuple[str, ...]:
 
 def _register(engine: type, name: str, provider: type[MetricProvider]) -> None:
     known: dict[str, Any] | None = _registered_metrics.get(name)
-    ours = name.startswith("rows.")
+    ours = name.startswith("rows.") or name == UNANSWERABLE
     if known is None and not ours:
         return  # no engine has this combination (a count of asked rows, for questions to one column)
     values = OUR_VALUES + (("result_format",) if provider is Sampled or name.endswith(ASKED) else ())

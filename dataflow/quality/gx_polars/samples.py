@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from .answers import INDEX, Look
+from .answers import INDEX, Data, Look
 
 MAX_SAMPLE = 200
 """Great Expectations' own limit on values and rows."""
@@ -83,3 +83,17 @@ SAMPLES: dict[str, Callable[[Sample, pl.LazyFrame], Look]] = {
     "unexpected_index_list": _positions,
     "unexpected_index_query": _positions_query,
 }
+
+
+def head(data: Data, n_rows: int | None = None, fetch_all: bool = False) -> Look:
+    """The first rows, as Great Expectations shows them; all but the last where ``n_rows`` is negative."""
+    frame = data.frame if data.mask is None else data.frame.filter(data.mask)
+    shown = 5 if n_rows is None else n_rows
+    few = (
+        frame
+        if fetch_all
+        else frame.head(shown)
+        if shown >= 0
+        else frame.filter(pl.int_range(pl.len()) < pl.len() + shown)
+    )
+    return Look(few, pl.DataFrame.to_pandas, tuple(data.schema))

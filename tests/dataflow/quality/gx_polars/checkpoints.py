@@ -9,7 +9,7 @@ import polars as pl
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
-import dataflow.quality.gx_polars  # noqa: F401 - importing it registers the engine
+from dataflow.quality.gx_polars.results import EVIDENCE
 
 SUMMARY = {"result_format": "SUMMARY"}
 
@@ -17,7 +17,22 @@ SUMMARY = {"result_format": "SUMMARY"}
 def run(
     source: str, data: Any, expectations: list[Any], result_format: Any = "COMPLETE"
 ) -> list[ExpectationValidationResult]:
-    """The results in the order of the expectations, from a whole checkpoint on ``source`` (polars or pandas)."""
+    """The results in the order of the expectations, from a whole checkpoint on ``source`` (polars or pandas).
+
+    Without their evidence, which pandas has not; see ``evidence``.
+    """
+    results = _run(source, data, expectations, result_format)
+    for result in results:
+        result.result.pop(EVIDENCE, None)
+    return results
+
+
+def evidence(data: Any, *expectations: Any, result_format: Any = "BASIC") -> list[str | None]:
+    """What the verdict about each expectation rests on; None where the result does not say."""
+    return [result.result.get(EVIDENCE) for result in _run("polars", data, list(expectations), result_format)]
+
+
+def _run(source: str, data: Any, expectations: list[Any], result_format: Any) -> list[ExpectationValidationResult]:
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     datasource: Any = getattr(context.data_sources, f"add_{source}")("source")
@@ -35,7 +50,7 @@ def run(
     return sorted(results.results, key=position)
 
 
-def polars(frame: pl.DataFrame | pl.LazyFrame, *expectations: Any, result_format: Any = "COMPLETE"):
+def polars(frame: Any, *expectations: Any, result_format: Any = "COMPLETE"):
     return run("polars", frame, list(expectations), result_format)
 
 
