@@ -42,15 +42,25 @@ class Timing:
     cpu: float
 
 
-def interleaved(sides: Mapping[str, Callable[[], object]], repeat: int) -> dict[str, list[Timing]]:
-    """Run the sides in turn, ``repeat`` times: what slows the machine down slows all of them."""
+def interleaved(
+    sides: Mapping[str, Callable[[], object]], repeat: int, *, between: Callable[[], object] | None = None
+) -> dict[str, list[Timing]]:
+    """Run the sides in turn, ``repeat`` times: what slows the machine down slows all of them.
+
+    Every second round goes backwards, and what a side wrote is on the disk before the next one
+    starts: no side always pays for the same neighbour. ``between`` clears up before each run, untimed.
+    """
     timings: dict[str, list[Timing]] = {name: [] for name in sides}
-    for _ in range(repeat):
-        for name, run in sides.items():
+    for number in range(repeat):
+        for name, run in list(sides.items())[:: -1 if number % 2 else 1]:
+            if between is not None:
+                between()
             gc.collect()
+            os.sync()
             wall, cpu = time.perf_counter(), _cpu()
             run()
             timings[name].append(Timing(time.perf_counter() - wall, _cpu() - cpu))
+            typer.echo(f"{number + 1}/{repeat} {name}: {timings[name][-1].wall:.2f} s", err=True)
     return timings
 
 
@@ -63,6 +73,12 @@ def ratio(timings: Mapping[str, list[Timing]], side: str, against: str, what: Li
     """Median of the ratios pair by pair."""
     pairs = zip(timings[side], timings[against], strict=True)
     return statistics.median(getattr(a, what) / getattr(b, what) for a, b in pairs)
+
+
+def share(timings: Mapping[str, list[Timing]], side: str, without: str, what: Literal["wall", "cpu"] = "wall") -> float:
+    """What ``side`` takes more than ``without``, in percent of ``side``: median of the shares pair by pair."""
+    pairs = zip(timings[side], timings[without], strict=True)
+    return statistics.median(100 * (1 - getattr(b, what) / getattr(a, what)) for a, b in pairs)
 
 
 def show(title: str, timings: Mapping[str, list[Timing]], figures: list[Figure], *, as_json: bool) -> None:
