@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dataflow.config import PipelineConfig, SourceConfig
-    from dataflow.engine import Engine
+    from dataflow.engine import Chosen, Engine
     from dataflow.errors import (
         BooksUnbalanced,
         CommitConflict,
@@ -31,12 +31,15 @@ if TYPE_CHECKING:
         TableMissing,
     )
     from dataflow.model import RunReport, StageReport, TableVersion
+    from dataflow.quality.routes import Branch, QuarantineLimit, Repair
     from dataflow.quality.rules import ValidationRule
     from dataflow.sources import Item, Source, register_source
     from dataflow.workflow import Stage, Workflow
 
 __all__ = [
     "BooksUnbalanced",
+    "Branch",
+    "Chosen",
     "CommitConflict",
     "ConfigError",
     "DataFlowError",
@@ -52,6 +55,8 @@ __all__ = [
     "PipelineConfig",
     "PlanError",
     "QualityError",
+    "QuarantineLimit",
+    "Repair",
     "RunReport",
     "SchemaConflict",
     "SchemaDrift",
@@ -71,9 +76,13 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "Branch": "dataflow.quality.routes",
+    "Chosen": "dataflow.engine",
     "Engine": "dataflow.engine",
     "Item": "dataflow.sources",
     "PipelineConfig": "dataflow.config",
+    "QuarantineLimit": "dataflow.quality.routes",
+    "Repair": "dataflow.quality.routes",
     "RunReport": "dataflow.model",
     "Source": "dataflow.sources",
     "SourceConfig": "dataflow.config",

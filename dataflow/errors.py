@@ -180,9 +180,16 @@ class LineageError(DataFlowError):
     code = "lineage"
 
 
+_MANY = 40
+"""More names than a reader takes in."""
+
+
 def hint(name: str, accepted: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the nearest match, then all that is accepted."""
+    """The end of a sentence about an unknown name: the nearest match, then what is accepted, of many only the nearest."""
     names = sorted(accepted)
     near = difflib.get_close_matches(name, names, n=1)
     guess = f"; did you mean {near[0]!r}?" if near else ";"
-    return f"{guess} accepted: {', '.join(names) or 'none'}"
+    if len(names) <= _MANY:
+        return f"{guess} accepted: {', '.join(names) or 'none'}"
+    some = sorted(difflib.get_close_matches(name, names, n=5, cutoff=0))
+    return f"{guess} accepted: {', '.join(some)} and {len(names) - len(some)} more"

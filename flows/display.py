@@ -175,7 +175,7 @@ class Bars:
         bar = self._bar(report.stage)
         total = self._progress.tasks[self._progress.task_ids.index(bar)].total
         # Of a stage that did not end well, the bar stays where it was.
-        if report.state in ("published", "skipped", "deferred"):
+        if report.state in ("published", "branched", "skipped", "deferred"):
             self._progress.update(bar, completed=total)
         self._progress.stop_task(bar)
         self._progress.update(bar, text=ending(report))

@@ -16,15 +16,15 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NEEDED = ("deltalake", "great_expectations", "polars", "prefect", "pydantic", "rich", "ruamel", "sqlglot", "typer")
 
 
-def way_out() -> str | None:
-    """The command that would work, where this interpreter lacks what is needed."""
+def way_out(script: str = "flows/etl.py") -> str | None:
+    """The command that would work, where this interpreter lacks what ``script`` needs."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if not missing and sys.version_info >= (3, 11):
         return None
     lacks = f"{', '.join(missing)} not installed" if missing else "Python is older than 3.11"
     inside = os.path.realpath(os.getcwd()) == os.path.realpath(PROJECT)
     uv = "uv run" if inside else f"uv run --project {shlex.quote(PROJECT)}"
-    script = "flows/etl.py" if inside else shlex.quote(os.path.join(PROJECT, "flows", "etl.py"))
+    script = script if inside else shlex.quote(os.path.join(PROJECT, *script.split("/")))
     first = "" if shutil.which("uv") else "pip install uv && "
     return f"{lacks}; run: {' '.join([f'{first}{uv} python {script}', *map(shlex.quote, sys.argv[1:])])}"
 

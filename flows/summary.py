@@ -11,25 +11,37 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from dataflow.quality.findings import findings
+
 if TYPE_CHECKING:
-    from dataflow.model import RuleResult, RunReport, StageReport
+    from dataflow.model import RunReport, StageReport
     from dataflow.plan import Plan
 
-_COUNTS = "read", "published", "deduplicated", "filtered", "quarantined", "late"
+_COUNTS = "read", "published", "deduplicated", "filtered", "quarantined", "dropped", "repaired", "late"
+_SELDOM = "dropped", "repaired"
+"""Counts that have a column only where a stage has such rows."""
 _NARROW = 105
+_COLUMN = 10
+_FITTING = 6
+"""As many counts fit on a narrow terminal; with more, those that no stage has are left out."""
 _BROKEN = {
     "published": "pub-\nlished",
     "deduplicated": "dedupli-\ncated",
     "filtered": "fil-\ntered",
     "quarantined": "quaran-\ntined",
+    "dropped": "drop-\nped",
+    "repaired": "re-\npaired",
     "seconds": "sec-\nonds",
 }
 """Headings for a terminal that is narrower than the table."""
+_TOLD = "failed", "rejected", "branched", "not_run", "deferred"
+"""States of a stage that are told with their reason."""
 _STYLES = {
     "passed": "green",
     "published": "green",
     "warned": "yellow",
     "quarantined": "yellow",
+    "branched": "yellow",
     "deferred": "yellow",
     "rejected": "bold red",
     "failed": "bold red",
@@ -38,9 +50,9 @@ _STYLES = {
 
 def print_report(console: Console, report: RunReport) -> None:
     """The table of the stages and what is to be said about them; one line for a run that had nothing to do."""
-    ran = any(stage.state not in ("skipped", "deferred") for stage in report.stages)
+    ran = _ran(report)
     if ran:
-        console.print(report_table(report, narrow=console.width < _NARROW))
+        console.print(report_table(report, width=console.width))
     for note in notes(report):
         console.print(f"  {note}", soft_wrap=True)
     reason = f": {report.reason}" if report.reason else ""
@@ -49,19 +61,39 @@ def print_report(console: Console, report: RunReport) -> None:
     console.print(f"{report.pipeline} {report.state}{reason} ({report.seconds:.1f} s{records}){lake}", soft_wrap=True)
     if ran:
         console.print(f"lake: {report.lake}", soft_wrap=True)
+    if ran and report.data_docs:
+        console.print(f"data docs: {report.data_docs}", soft_wrap=True)
 
 
-def report_table(report: RunReport, *, narrow: bool = False) -> Table:
-    """One row for each stage, in the order of the pipeline; ``narrow`` fits 80 columns."""
-    names = [_BROKEN.get(name, name) if narrow else name for name in (*_COUNTS, "seconds")]
+def _ran(report: RunReport) -> bool:
+    return any(stage.state not in ("skipped", "deferred") for stage in report.stages)
+
+
+def report_table(report: RunReport, *, width: int = _NARROW) -> Table:
+    """One row for each stage, in the order of the pipeline; on a narrow terminal it fits 80 columns."""
+    shown = [name for name in _COUNTS if name not in _SELDOM or _has(report, name)]
+    narrow = width < _NARROW + (len(shown) - _FITTING) * _COLUMN
+    if narrow and len(shown) > _FITTING:
+        shown = [name for name in shown if name in ("read", "published") or _has(report, name)]
+    names = [_BROKEN.get(name, name) if narrow else name for name in (*shown, "seconds")]
     table = _table("stage", *(Column(name, justify="right") for name in names), "verdict")
     table.padding = (0, 0 if narrow else 1, 0, 0)
     for stage in report.stages:
-        counts = [f"{getattr(stage.counts, name):,}" if stage.units else "–" for name in _COUNTS]
+        counts = [_count(stage, name) for name in shown]
         word = _verdict(stage)
         style = _STYLES.get(word, "dim")
         table.add_row(stage.stage, *counts, f"{stage.seconds:.1f}", Text(word, style=style))
     return table
+
+
+def _count(stage: StageReport, name: str) -> str:
+    # A batch that is refused has rows that would have been published, but none that were.
+    told = stage.units and not (name == "published" and stage.state in ("rejected", "branched"))
+    return f"{getattr(stage.counts, name):,}" if told else "–"
+
+
+def _has(report: RunReport, count: str) -> bool:
+    return any(getattr(stage.counts, count) for stage in report.stages)
 
 
 def _table(*columns: Column | str) -> Table:
@@ -75,49 +107,20 @@ def _verdict(stage: StageReport) -> str:
 
 
 def notes(report: RunReport) -> Iterator[str]:
-    """What a reader should know of the run, and where to look."""
+    """What a reader should know of the run, and how to see the rows that it speaks of."""
     yield from (f"repaired: {text}" for text in report.repaired)
     for stage in report.stages:
-        if stage.error is not None or stage.state in ("failed", "rejected", "not_run", "deferred"):
+        if stage.error is not None or stage.state in _TOLD or (_ran(report) and not stage.path_taken):
             yield f"{stage.stage}: {stage.state.replace('_', ' ')}: {stage.error or stage.reason}"
-        yield from (f"{stage.stage}: {text}" for text in (*_set_aside(report, stage), *_findings(stage), *stage.notes))
-
-
-def _set_aside(report: RunReport, stage: StageReport) -> Iterator[str]:
-    if stage.state != "published":
-        return
-    results = stage.verdict.results if stage.verdict else ()
-    if stage.counts.quarantined:
-        broken = [f"{r.rule} {r.failed:,}" for r in results if not r.success and r.route == "quarantine"]
-        rules = f" ({', '.join(broken)})" if broken else ""
-        rows = _rows(stage.counts.quarantined)
-        yield f"{rows} in quarantine{rules}, with rule and reason in {_side_table(report, stage, 'quarantine')}"
-    if stage.counts.late:
-        yield f"{_rows(stage.counts.late)} came too late and are kept in {_side_table(report, stage, 'late')}"
-
-
-def _findings(stage: StageReport) -> Iterator[str]:
-    results = stage.verdict.results if stage.verdict else ()
-    for result in results:
-        if result.error is not None:
-            why = result.error.removeprefix(f"rule {result.rule!r}").removeprefix(" could not be evaluated")
-            yield f"rule {result.rule} could not be evaluated: {why.removeprefix(': ')}"
-        elif not result.success and result.route in ("warn", "fail"):
-            word = "warning" if result.route == "warn" else "refused by"
-            yield f"{word} {result.rule}: {_found(result)}"
-
-
-def _found(result: RuleResult) -> str:
-    found = f"{result.failed:,} of {_rows(result.checked)}" if result.failed else f"found {result.observed}"
-    return f"{found} ({result.statement})" if result.statement else found
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
-
-
-def _side_table(report: RunReport, stage: StageReport, what: str) -> str:
-    return f"{report.lake.rstrip('/')}/{stage.stage}__{what}"
+        for finding in findings(stage, report.lake):
+            yield f"{stage.stage}: {finding.text}"
+            if finding.see:
+                yield f"  {finding.see}"
+        if stage.state == "published" and stage.counts.late:
+            late = f"{report.lake.rstrip('/')}/{stage.stage}__late"
+            yield f"{stage.stage}: {stage.counts.late:,} rows came too late"
+            yield f"  pl.read_delta({late!r})"
+        yield from (f"{stage.stage}: {text}" for text in stage.notes)
 
 
 def report_json(report: RunReport) -> str:

@@ -1,7 +1,8 @@
-"""Artifacts of a run: its report, its verdicts, and what it did not have to do again."""
+"""Artifacts of a run: its report, what each gate found, and what it did not have to do again."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +12,15 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.context import FlowRunContext
 from prefect.logging import get_logger
 
-from dataflow.model import RunReport, StageReport
+from dataflow.model import RuleResult, RunReport, StageReport
+from dataflow.quality.findings import findings, see_rows
 from tasks.naming import slug, title
 from tasks.states import final_state, why
 
 logger = get_logger("prefect.dataflow")
-COLUMNS = ("Stage", "State", "Read", "Published", "Deduplicated", "Filtered", "Quarantined", "Late", "Seconds", "Gate")
+COUNTS = "read", "published", "deduplicated", "filtered", "quarantined", "dropped", "repaired", "late"
+WORDS = "Stage", "State", "Gate"
+COLUMNS = (*WORDS, *(name.title() for name in COUNTS), "Seconds")
 
 
 def show(report: RunReport) -> None:
@@ -47,9 +51,9 @@ def _request(artifact: Artifact, flow_run_id: UUID | None) -> ArtifactCreate:
 
 
 def artifacts(report: RunReport) -> list[Artifact]:
-    """The artifacts of a run; no verdicts where no stage has a gate."""
+    """The artifacts of a run: a table for each stage that was judged, the whole in words, and what was spared."""
     name = title(report.pipeline)
-    made: list[Artifact] = [
+    return [
         MarkdownArtifact(
             key=slug(report.pipeline, "report"),
             description=f"{name}: what run {report.run_id} did",
@@ -60,35 +64,43 @@ def artifacts(report: RunReport) -> list[Artifact]:
             description=f"{name}: what run {report.run_id} did, and what it did not have to do again",
             table=efficiency(report),
         ),
-    ]
-    if rows := verdicts(report):
-        made.append(
+        *(
             TableArtifact(
-                key=slug(report.pipeline, "verdicts"),
-                description=f"{name}: what the gates of run {report.run_id} found, rule by rule",
-                table=rows,
+                key=slug(report.pipeline, stage.stage, "gate"),
+                description=f"{name}: what the gate of {stage.stage} found in run {report.run_id}: {stage.verdict.outcome}",
+                table=gate(stage, report.lake),
             )
-        )
-    return made
+            for stage in report.stages
+            if stage.verdict is not None and stage.verdict.results
+        ),
+    ]
 
 
-def verdicts(report: RunReport) -> list[dict[str, Any]]:
-    """One row for each rule of each stage that was judged."""
+def gate(stage: StageReport, lake: str) -> list[dict[str, Any]]:
+    """One row for each rule of a stage that was judged."""
     return [
         {
-            "stage": stage.stage,
             "rule": rule.rule,
+            "result": _result(rule),
             "severity": rule.severity,
-            "route": rule.route,
-            "success": rule.success,
-            "checked": rule.checked,
             "failed": rule.failed,
-            "statement": rule.error or rule.statement,
+            "checked": rule.checked,
+            "share": round(rule.failed / rule.checked, 6) if rule.checked else 0,
+            "repaired": rule.repaired,
+            "route": f"branch to {rule.branch}" if rule.branch else rule.route,
+            "found": rule.observed,
+            "evidence": rule.evidence,
+            "scope": rule.scope,
+            "says": rule.statement,
+            "rows": ", ".join(map(str, rule.rows)),
+            "see": see_rows(stage, rule, lake) or "",
         }
-        for stage in report.stages
-        if stage.verdict
-        for rule in stage.verdict.results
+        for rule in (stage.verdict.results if stage.verdict else ())
     ]
+
+
+def _result(rule: RuleResult) -> str:
+    return f"could not be evaluated: {rule.error}" if rule.error else "passed" if rule.success else "failed"
 
 
 def efficiency(report: RunReport) -> list[dict[str, Any]]:
@@ -111,34 +123,48 @@ def efficiency(report: RunReport) -> list[dict[str, Any]]:
 def markdown(report: RunReport) -> str:
     """The run in words, then as a table, then what a reader should know of each stage."""
     said = final_state(report)
+    docs = f", what its gates found on `{report.data_docs}`" if report.data_docs else ""
     lines = [
         f"# {title(report.pipeline)}",
         f"**{said.name}.** {said.message} Run `{report.run_id}` took {report.seconds:.1f} s; "
-        f"the lake is at `{report.lake}`.",
+        f"the lake is at `{report.lake}`{docs}.",
         _table([COLUMNS, *(_row(stage) for stage in report.stages)]),
     ]
     if report.repaired:
         lines += ["## Repaired", "What an earlier, interrupted run had left:", _list(report.repaired)]
-    if notes := [f"**{stage.stage}**: {text}" for stage in report.stages for text in _notes(stage)]:
+    if notes := [f"**{stage.stage}**: {text}" for stage in report.stages for text in _notes(stage, report.lake)]:
         lines += ["## Notes", _list(notes)]
     return "\n\n".join(lines) + "\n"
 
 
 def _row(stage: StageReport) -> tuple[str, ...]:
-    c = stage.counts
-    counts = (c.read, c.published, c.deduplicated, c.filtered, c.quarantined, c.late)
-    gate = stage.verdict.outcome if stage.verdict else "no gate"
-    return (stage.stage, stage.state, *(f"{count:,}" for count in counts), f"{stage.seconds:.1f}", gate)
+    counts = stage.counts
+    if stage.state in ("rejected", "branched"):
+        counts = counts.model_copy(update={"published": 0})  # it is what would have been
+    outcome = stage.verdict.outcome if stage.verdict else "no gate"
+    return (
+        stage.stage,
+        stage.state,
+        outcome,
+        *(f"{getattr(counts, name):,}" for name in COUNTS),
+        f"{stage.seconds:.1f}",
+    )
 
 
-def _notes(stage: StageReport) -> list[str]:
+def _notes(stage: StageReport, lake: str) -> list[str]:
     trouble = [why(stage)] if stage.state in ("rejected", "failed") else [stage.reason] if stage.reason else []
-    return [*trouble, *stage.notes]
+    told = [f"{_plain(each.text)}{f': `{each.see}`' if each.see else ''}" for each in findings(stage, lake)]
+    return [*trouble, *told, *stage.notes]
+
+
+def _plain(text: str) -> str:
+    """Text as Markdown shows it unchanged: predicates are full of signs."""
+    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", text)
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
     head, *body = (" | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) for row in rows)
-    rule = " | ".join("---" if column in ("Stage", "State", "Gate") else "--:" for column in COLUMNS)
+    rule = " | ".join("---" if column in WORDS else "--:" for column in COLUMNS)
     return "\n".join(f"| {line} |" for line in (head, rule, *body))
 
 

@@ -28,7 +28,7 @@ class ModelSerializer(Serializer):
 
 def _tagged(value: Any) -> Any:
     match value:
-        case BaseModel() if type(value).__module__ == model.__name__:
+        case BaseModel() if type(value).__name__ in model.__all__:
             return {"model": type(value).__name__, "value": value.model_dump(mode="json")}
         case tuple():
             return {"tuple": [_tagged(item) for item in value]}

@@ -1,11 +1,14 @@
-"""How a run ends in Prefect: its report as a final state."""
+"""How a run and its steps end in Prefect: a report as a final state."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from dataflow.model import RunReport, StageReport
+from dataflow.model import NotTaken, RunReport, StageReport
+from dataflow.quality.findings import found
 
 
 def final_state(report: RunReport) -> State[None]:
@@ -19,6 +22,13 @@ def final_state(report: RunReport) -> State[None]:
             return Failed(name="Rejected", message=_trouble(report, "rejected"))
         case "failed":
             return Failed(message=_trouble(report, "failed"))
+
+
+def step_state(answer: Any) -> Any:
+    """What the task run of a step answers: a stage that does not run ends in a state named Skipped, with its reason."""
+    if isinstance(answer, NotTaken):
+        return Completed(name="Skipped", message=answer.reason, data=answer)
+    return answer
 
 
 def summary(report: RunReport) -> str:
@@ -42,7 +52,5 @@ def why(stage: StageReport) -> str:
     refusals = stage.verdict.rejected_by if stage.verdict else ()
     if not refusals:
         return f"{stage.stage}: {stage.error or stage.reason or stage.state}"
-    found = "; ".join(
-        f"{rule.rule} ({rule.error or f'{rule.failed:,} of {rule.checked:,} rows broke it'})" for rule in refusals
-    )
-    return f"{stage.stage} was rejected by its gate: {found}."
+    why = "; ".join(f"{rule.rule} ({rule.error or found(rule)})" for rule in refusals)
+    return f"{stage.stage} was rejected by its gate: {why}."

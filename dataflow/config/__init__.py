@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataflow.config.alerts import AlertConfig, Alerts, EmailAlert, Secret, SlackAlert, WebhookAlert
 from dataflow.config.document import Document
 from dataflow.config.durations import Duration, PositiveDuration, parse_duration
+from dataflow.config.gates import (
+    GateEntry,
+    Names,
+    QuarantineLimitConfig,
+    RepairConfig,
+    RouteConfig,
+    RuleConfig,
+    SuiteConfig,
+)
 from dataflow.config.load import Loaded, anchored, anchored_options, load, load_document, source_settings
 from dataflow.config.models import (
     CacheConfig,
     DeduplicateConfig,
     IncrementalConfig,
-    Names,
     PipelineConfig,
     RetryConfig,
-    RuleConfig,
     RunConfig,
     SourceConfig,
     StageOptions,
@@ -24,10 +32,14 @@ from dataflow.config.overrides import Overrides
 from dataflow.config.problems import Place, as_error, collected, placed, validated
 
 __all__ = [
+    "AlertConfig",
+    "Alerts",
     "CacheConfig",
     "DeduplicateConfig",
     "Document",
     "Duration",
+    "EmailAlert",
+    "GateEntry",
     "IncrementalConfig",
     "Loaded",
     "Names",
@@ -35,13 +47,20 @@ __all__ = [
     "PipelineConfig",
     "Place",
     "PositiveDuration",
+    "QuarantineLimitConfig",
+    "RepairConfig",
     "RetryConfig",
+    "RouteConfig",
     "RuleConfig",
     "RunConfig",
+    "Secret",
+    "SlackAlert",
     "SourceConfig",
     "StageOptions",
     "StorageConfig",
+    "SuiteConfig",
     "TaskConfig",
+    "WebhookAlert",
     "WindowConfig",
     "anchored",
     "anchored_options",

@@ -29,13 +29,28 @@ class Document:
     overridden: frozenset[Key] = frozenset()
 
     def place(self, *key: str | int) -> str:
-        """Where ``key`` stands: ``flights.yaml:12: stages.flights.rows``."""
+        """Where ``key`` stands: ``flights.yaml:12: stages.flights.rows``; items of lists go by number or name."""
         dotted = ".".join(str(part) for part in key)
-        nearest = (key[:end] for end in range(len(key), -1, -1))
+        numbered = self._numbered(key)
+        nearest = (numbered[:end] for end in range(len(numbered), -1, -1))
         found = next((k for k in nearest if k in self.overridden or k in self.lines), ())
         if found in self.overridden:
             return f"--set {dotted}"
         return f"{shown(self.path)}:{self.lines.get(found, 1)}: {dotted}".removesuffix(": ")
+
+    def _numbered(self, key: Key) -> Key:
+        found: list[str | int] = []
+        at: Any = self.values
+        for part in key:
+            if isinstance(at, list):
+                items = cast(list[Any], at)
+                named = (n for n, item in enumerate(items) if isinstance(item, dict) and item.get("name") == part)  # pyright: ignore[reportUnknownMemberType]
+                part = next(named, part)
+                at = items[part] if isinstance(part, int) and part < len(items) else None
+            else:
+                at = cast(dict[Any, Any], at).get(part) if isinstance(at, dict) else None
+            found.append(part)
+        return tuple(found)
 
 
 def shown(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +11,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from dataflow.config.document import Document, read_document
+from dataflow.config.gates import RuleConfig, SuiteConfig
 from dataflow.config.models import PipelineConfig, SourceConfig, split_options
 from dataflow.config.overrides import Overrides, override, substitute
 from dataflow.config.problems import Place, as_error, explain
@@ -108,11 +109,24 @@ def _option_problems(kind: Any, options: dict[str, Any], place: Place, written: 
 def _anchored(config: PipelineConfig, folder: Path) -> PipelineConfig:
     """Relative paths of the file count from its folder, wherever the process runs."""
     sources = {
-        name: source.model_copy(update={"options": anchored_options(source.options, folder)})
+        name: source.model_copy(
+            update={"options": anchored_options(source.options, folder), "gate": _anchored_suites(source.gate, folder)}
+        )
         for name, source in config.sources.items()
     }
+    stages = {
+        name: task.model_copy(update={"gate": _anchored_suites(task.gate, folder)})
+        for name, task in config.stages.items()
+    }
     lake = anchored(config.lake, folder) if config.lake is not None else None
-    return config.model_copy(update={"sources": sources, "lake": lake})
+    return config.model_copy(update={"sources": sources, "stages": stages, "lake": lake})
+
+
+def _anchored_suites(gate: Sequence[RuleConfig | SuiteConfig], folder: Path) -> tuple[RuleConfig | SuiteConfig, ...]:
+    return tuple(
+        entry.model_copy(update={"suite": anchored(entry.suite, folder)}) if isinstance(entry, SuiteConfig) else entry
+        for entry in gate
+    )
 
 
 def anchored_options(options: dict[str, Any], folder: Path) -> dict[str, Any]:

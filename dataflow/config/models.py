@@ -9,31 +9,14 @@ import difflib
 import zoneinfo
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 from pydantic import Field, field_validator, model_validator
 
+from dataflow.config.alerts import Alerts
 from dataflow.config.durations import Duration, PositiveDuration
-from dataflow.model import Frozen, Severity
-
-Name = Annotated[str, Field(min_length=1)]
-Names = tuple[Name, ...]
-
-
-class RuleConfig(Frozen):
-    """One validation rule: a SQL predicate over a row, or a Great Expectations expectation."""
-
-    name: Name
-    predicate: str | None = None
-    """SQL that is true of a good row; a row whose answer is unknown (null) passes."""
-    expectation: dict[str, Any] | None = None
-    """``type`` (``expect_...``) and its arguments."""
-    severity: Severity = "critical"
-    mostly: float = Field(default=1.0, gt=0, le=1)
-    """Share of rows that must pass."""
-    on_fail: Literal["fail", "quarantine", "warn"] | None = None
-    """What failing does; by default critical quarantines rows (or fails, for rules about the
-    batch), warning warns and info only measures."""
+from dataflow.config.gates import GateEntry, Name, Names, QuarantineLimitConfig
+from dataflow.model import Frozen
 
 
 class DeduplicateConfig(Frozen):
@@ -121,7 +104,11 @@ class CacheConfig(Frozen):
 class StageOptions(Frozen):
     """What sources and tasks have in common."""
 
-    gate: tuple[RuleConfig, ...] = ()
+    gate: tuple[GateEntry, ...] = ()
+    """Rules, and suites of rules."""
+    quarantine_limit: QuarantineLimitConfig | None = None
+    pii: Names = ()
+    """Columns with personal data: no sample, artifact, log or report shows their values."""
     storage: StorageConfig = StorageConfig()
     retry: RetryConfig = RetryConfig()
     cache: CacheConfig = CacheConfig()
@@ -162,6 +149,8 @@ class TaskConfig(StageOptions):
     deduplicate: DeduplicateConfig | None = None
     incremental: IncrementalConfig | None = None
     window: WindowConfig | None = None
+    when: Name | None = None
+    """The stage runs only where this is true of what the gates of earlier stages found."""
 
 
 class RunConfig(Frozen):
@@ -175,7 +164,7 @@ class RunConfig(Frozen):
     """A run that has not been heard of for this long is taken for dead."""
 
 
-class PipelineConfig(Frozen):
+class PipelineConfig(Alerts):
     """A whole pipeline."""
 
     pipeline: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -183,6 +172,8 @@ class PipelineConfig(Frozen):
     """Folder or object-store URI; a relative path counts from the configuration file."""
     sources: dict[str, SourceConfig] = Field(min_length=1)
     stages: dict[str, TaskConfig] = Field(default={})
+    data_docs: bool = True
+    """Whether each gate leaves pages that show what it found, in the lake."""
     run: RunConfig = RunConfig()
 
 

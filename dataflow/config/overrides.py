@@ -12,6 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from dataflow.config.document import Document, Key, yaml_parser
 from dataflow.errors import ConfigError
+from dataflow.quality.alerts import SECRETS
 
 Overrides = Mapping[str, str] | Sequence[str]
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
@@ -84,7 +85,7 @@ def _index(holder: Any, part: str, dotted: str, at: Key) -> str | int:
     if not isinstance(holder, list):
         raise ConfigError(f"--set {dotted}: {where} holds a value, no keys", key=dotted)
     items = cast(list[Any], holder)
-    names = [str(cast(dict[str, Any], item).get("name")) if isinstance(item, dict) else "" for item in items]
+    names = [_called(cast(dict[str, Any], item)) if isinstance(item, dict) else "" for item in items]
     if part in names:
         return names.index(part)
     if part.isdigit() and int(part) < len(items):
@@ -93,13 +94,19 @@ def _index(holder: Any, part: str, dotted: str, at: Key) -> str | int:
     raise _unknown(dotted, f"item of {where}", part, known)
 
 
+def _called(item: dict[str, Any]) -> str:
+    return str(item.get("name") or item.get("suite") or "")
+
+
 def substitute(document: Document, env: Mapping[str, str]) -> dict[str, Any]:
-    """The values with every ``${VAR}`` replaced; ``$${`` stands for ``${`` itself.
+    """The values with every ``${VAR}`` replaced, but for the secrets of alerts; ``$${`` stands for ``${`` itself.
 
     Errors: ConfigError that names a variable that is not set. No message holds a variable's value.
     """
 
     def walk(value: Any, at: Key) -> Any:
+        if at[:1] == ("alerts",) and at[-1] in SECRETS:
+            return value
         if isinstance(value, dict):
             return {key: walk(item, (*at, key)) for key, item in cast(dict[str, Any], value).items()}
         if isinstance(value, list):

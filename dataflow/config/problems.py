@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from dataflow.config.document import Key
@@ -36,6 +36,9 @@ _EXPECTED = {
     "too_short": "may not be empty",
     "string_pattern_mismatch": "small letters, digits and underscores are expected, beginning with a letter",
 }
+_UNTAGGED = {"union_tag_invalid", "union_tag_not_found"}
+_SILENT = {"extra_forbidden", "secret"}
+"""Faults after which the value is not quoted: it may be a secret."""
 _QUOTE_LENGTH = 60
 
 
@@ -86,14 +89,19 @@ def explain(
     ``also`` are keys that are accepted beside the model's own.
     """
     found: dict[Key, list[str]] = {}
+    silent: set[Key] = set()
     for details in error.errors(include_url=False, include_input=False):
         key, value = _locate(details, written)
+        if details["type"] in _UNTAGGED:
+            key, value = (*key, "type"), _at(written, (*key, "type"))
+        if details["type"] in _SILENT:
+            silent.add(key)
         text = _say(details, model, value, also)
         if text not in found.setdefault(key, []):
             found[key].append(text)
     # A misspelt key first: it is often why another one is missing.
     return [
-        f"{place(*key)}: {', or '.join(texts)}{_quoted(_at(written, key), texts)}"
+        f"{place(*key)}: {', or '.join(texts)}{'' if key in silent else _quoted(_at(written, key))}"
         for key, texts in sorted(found.items(), key=_rank)
     ]
 
@@ -130,9 +138,8 @@ def _at(value: Any, key: Key) -> Any:
     return value
 
 
-def _quoted(value: Any, texts: list[str]) -> str:
-    # What stands behind a misspelt key may be a secret.
-    if texts[0].startswith("unknown key") or not isinstance(value, (str, int, float)):
+def _quoted(value: Any) -> str:
+    if not isinstance(value, (str, int, float)):
         return ""
     text = repr(value) if isinstance(value, str) else str(value).lower()
     return f" (found {text[:_QUOTE_LENGTH]}{'…' if len(text) > _QUOTE_LENGTH else ''})"
@@ -143,11 +150,16 @@ def _say(details: ErrorDetails, model: type[BaseModel], value: Any, also: Sequen
     if kind == "extra_forbidden":
         beside = also if len(details["loc"]) == 1 else ()
         return f"unknown key{hint(str(details['loc'][-1]), [*_fields(model, details['loc'][:-1]), *beside])}"
-    if kind == "literal_error":
-        accepted = re.findall(r"'([^']*)'", str(details.get("ctx", {}).get("expected", "")))
+    if kind == "union_tag_not_found":
+        return _EXPECTED["missing"]
+    if kind in ("literal_error", "union_tag_invalid"):
+        context = details.get("ctx", {})
+        accepted = re.findall(r"'([^']*)'", str(context.get("expected", context.get("expected_tags", ""))))
         return f"unknown value{hint(str(value), accepted)}"
     if kind in _EXPECTED:
         return _EXPECTED[kind]
+    if kind == "secret":
+        return details["msg"]
     message = details["msg"].removeprefix("Input ").removeprefix("Value error, ")
     # A message of a source's own validator may quote what came from the environment.
     return "is not accepted" if isinstance(value, str) and "${" in value else message
@@ -157,9 +169,22 @@ def _fields(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """The keys that the model at ``loc`` has."""
     kind: Any = model
     for part in loc:
-        kind = _inner(kind, part)
+        kind = _member(kind, part) or _inner(kind, part)
     kind = _bare(kind)
     return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+
+
+def _member(kind: Any, part: str | int) -> Any:
+    """The member of a union that pydantic calls ``part``: by its tag, or by its type."""
+    bare = _bare(kind)
+    members: tuple[Any, ...] = get_args(bare) if get_origin(bare) in (Union, types.UnionType) else ()
+    return next((member for member in members if part in _tags(member)), None)
+
+
+def _tags(member: Any) -> list[Any]:
+    fields: dict[str, Any] = getattr(member, "model_fields", {})
+    named = get_args(fields["type"].annotation) if "type" in fields else ()
+    return [*named, *(tag.tag for tag in get_args(member)[1:] if isinstance(tag, Tag))]
 
 
 def _inner(kind: Any, part: str | int) -> Any:
@@ -182,5 +207,5 @@ def _bare(annotation: Any) -> Any:
         kind = get_args(kind)[0]
     if get_origin(kind) in (Union, types.UnionType):
         members: list[Any] = [member for member in get_args(kind) if member is not type(None)]
-        return _bare(members[0]) if len(members) == 1 else annotation
+        return _bare(members[0]) if len(members) == 1 else kind
     return kind

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataflow.engine.chosen import Chosen
 from dataflow.engine.engine import Engine, find_runner
 from dataflow.engine.events import Event, Observer
 from dataflow.engine.runner import Runner
 
-__all__ = ["Engine", "Event", "Observer", "Runner", "find_runner"]
+__all__ = ["Chosen", "Engine", "Event", "Observer", "Runner", "find_runner"]

@@ -3,66 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import polars as pl
 
+from dataflow.engine.changes import outgoing, staged_schema
+from dataflow.engine.docs import keep_result
 from dataflow.engine.job import StageJob, side_table
 from dataflow.engine.seams import Seam, reach
-from dataflow.errors import SchemaConflict
 from dataflow.lake.schema import from_json
 from dataflow.model import Manifest, Verdict, manifest_digest
+from dataflow.quality.alerts import tell
+from dataflow.quality.batch import Batch, FileFacts, Files
 from dataflow.quality.gate import audit
+from dataflow.quality.routes import Repair
 
 
 def audit_batch(job: StageJob, manifests: Sequence[Manifest]) -> Verdict:
     """The gate's verdict about exactly the staged files.
 
-    Rules about rows judge every row that the stage returned, quarantined ones among them; rules about
-    the batch judge what is going to be published.
+    Rules about rows judge every row that the stage returned, those set aside among them; rules about the batch
+    judge what is going to be published, rules about the table what the table is going to be.
     """
-    named = manifest_digest(manifests)
-    rules = job.stage.gate
-    if not rules or not manifests:
+    stage, named = job.stage, manifest_digest(manifests)
+    if not stage.gate or not manifests:
         # Without manifests the batch only drops units: there are no rows to judge.
-        return Verdict(stage=job.stage.name, batch_id=job.plan.batch_id, digest=named)
+        return Verdict(stage=stage.name, batch_id=job.plan.batch_id, digest=named)
+    verdict = audit(
+        _batch(job, manifests),
+        stage.gate,
+        stage=stage.name,
+        batch_id=job.plan.batch_id,
+        digest=named,
+        limit=stage.quarantine_limit,
+        pii=stage.pii,
+        on_result=partial(keep_result, job) if job.data_docs else None,
+    )
+    reach(Seam.AUDITED, stage.name)
+    unsent = tell(job.alerts, verdict, pipeline=job.pipeline, lake=job.lake.uri)
+    return verdict.model_copy(update={"notes": verdict.notes + unsent})
+
+
+def _batch(job: StageJob, manifests: Sequence[Manifest]) -> Batch:
     good = _staged(job, manifests, job.stage.name)
-    aside = _staged(job, manifests, side_table(job.stage.name, "quarantine"))
     assert good is not None, "every unit stages rows for the stage's own table, if only none of them"
-    about = {"stage": job.stage.name, "batch_id": job.plan.batch_id, "digest": named}
-    if aside is None:
-        verdict = audit(good, rules, **about)
-    else:
-        columns = good.collect_schema().names()
-        rows = audit(pl.concat([good, aside.select(columns)]), [r for r in rules if r.scope == "row"], **about)
-        batch = audit(good, [r for r in rules if r.scope == "batch"], **about)
-        found = {r.rule: r for r in (*rows.results, *batch.results)}
-        verdict = rows.model_copy(update={"results": tuple(found[r.name] for r in rules)})
-    reach(Seam.AUDITED, job.stage.name)
-    return verdict
+    quarantined, dropped, repaired = (
+        _staged(job, manifests, side_table(job.stage.name, what)) for what in ("quarantine", "dropped", "repaired")
+    )
+    return Batch(
+        good,
+        quarantined,
+        dropped,
+        repaired,
+        distinct=_distinct(job),
+        kept=_kept(job, manifests) if any(rule.scope == "table" for rule in job.stage.gate) else None,
+        references=job.lookups(),
+    )
 
 
-def _staged(job: StageJob, manifests: Sequence[Manifest], table: str) -> pl.LazyFrame | None:
-    """The rows that were staged for a table; None where there are none for a side table."""
-    paths = [f.path for m in manifests for f in m.files if f.table == table and f.role != "carried"]
+def _staged(job: StageJob, manifests: Sequence[Manifest], table: str) -> Files | None:
+    """The files that were staged for a table; None where there are none for a side table."""
+    files = [f for m in manifests for f in m.files if f.table == table and f.role != "carried"]
     schema = staged_schema(job, manifests, table)
-    if schema is None or (not paths and table != job.stage.name):
+    if schema is None or (not files and table != job.stage.name):
         return None
-    return job.lake.scan_files(table, paths, from_json(schema))
+    scan = partial(job.lake.scan_files, table, schema=from_json(schema))
+    by = job.stage.storage.partition_by if table == job.stage.name else ()
+    return Files(tuple(FileFacts(f.path, f.rows, f.stats, f.partition) for f in files), scan, by)
 
 
-def staged_schema(job: StageJob, manifests: Sequence[Manifest], table: str) -> str | None:
-    """The schema (JSON) that all units staged for ``table``; None where none did.
+def _distinct(job: StageJob) -> tuple[tuple[str, ...], ...]:
+    """The key that the stage has just deduplicated by; a repair that came after may have doubled it again."""
+    stage = job.stage
+    if stage.incremental is not None:
+        return (stage.incremental.key_columns,)
+    changed = {rule.on_fail.column for rule in stage.gate if isinstance(rule.on_fail, Repair)}
+    return (stage.deduplicate.key,) if stage.deduplicate and changed.isdisjoint(stage.deduplicate.key) else ()
 
-    Errors: SchemaConflict where units differ.
-    """
-    schemas = {m.schemas[table] for m in manifests if table in m.schemas}
-    if len(schemas) > 1:
-        one, other = (from_json(schema) for schema in sorted(schemas)[:2])
-        differ = [c for c in (*one, *other) if one.get(c) != other.get(c)]
-        types = [f"{one.get(c, 'missing')} in one and {other.get(c, 'missing')} in another" for c in differ]
-        what = f"{differ[0]!r} is {types[0]}" if differ else "they come in another order"
-        raise SchemaConflict(
-            f"stage {job.stage.name!r}: its units return different columns or types: {what}; return the same from every call",
-            stage=job.stage.name,
-        )
-    return next(iter(schemas), None)
+
+def _kept(job: StageJob, manifests: Sequence[Manifest]) -> Files | None:
+    """The files of the stage's table that stay; None where there are none."""
+    head = job.lake.head(job.stage.name)
+    if head is None:
+        return None
+    snapshot = job.lake.snapshot(head)
+    gone = set(outgoing(job, manifests, snapshot).removes)
+    # What a merge rewrites stays, in another file.
+    carried = [f for m in manifests for f in m.files if f.table == job.stage.name and f.role == "carried"]
+    stay = {f.path: f for f in snapshot.files if f.path not in gone}
+    stats = job.lake.statistics(head)
+    facts = [FileFacts(f.path, f.rows, stats[f.path], f.partition) for f in stay.values()]
+    facts += [FileFacts(f.path, f.rows, f.stats, f.partition) for f in carried]
+
+    def scan(paths: Sequence[str]) -> pl.LazyFrame:
+        old, rewritten = [stay[p] for p in paths if p in stay], [p for p in paths if p not in stay]
+        frames = [job.lake.scan(snapshot, old)] if old or not rewritten else []
+        frames += [job.lake.scan_files(job.stage.name, rewritten, snapshot.schema)] if rewritten else []
+        return pl.concat(frames)
+
+    return Files(tuple(facts), scan, snapshot.partition_by)

@@ -8,12 +8,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from dataflow.engine.audit import audit_batch
 from dataflow.engine.coalesce import coalesce
 from dataflow.engine.events import Event, Observer
 from dataflow.engine.job import StageJob
+from dataflow.engine.paths import pass_by
 from dataflow.engine.planning import Planning
 from dataflow.engine.publish import Publication, publish_batch
 from dataflow.engine.repair import prune
@@ -24,7 +26,7 @@ from dataflow.engine.stage import stage_units
 from dataflow.errors import LeaseLost
 from dataflow.lake import manifests as manifest_store
 from dataflow.lake.lease import HeldLease
-from dataflow.lake.state import Files, Outputs
+from dataflow.lake.state import Files, Judgement, Outputs
 from dataflow.model import Manifest, Staged, StageReport, Verdict, digest
 from dataflow.plan import PlannedUnit, StagePlan
 from dataflow.quality.gate import prewarm
@@ -91,7 +93,7 @@ class Conductor:
                 raise self.lease.lost
 
     def _ready(self, name: str, waiting: Sequence[str]) -> bool:
-        return all(i not in waiting and i not in self._progress for i in self.workflow.stages[name].inputs)
+        return all(s not in waiting and s not in self._progress for s in self.workflow.stages[name].after)
 
     def _begin(self, stage: Stage) -> None:
         if blocked := self.reports.blocking(stage):
@@ -99,6 +101,11 @@ class Conductor:
             return
         began = time.perf_counter()
         try:
+            if reason := self.planning.not_taken(stage, self.reports.stages):
+                # A step like any other, so that whoever watches the run sees which paths it does not take.
+                self.runner.submit(Step(stage.name, "stage", "not taken"), pass_by, reason).result()
+                self._finish(self.reports.passed_by(stage, reason))
+                return
             plan = self.planning.plan(stage)
             self.observe(Event("stage_planned", stage.name, total=len(plan.units), text=plan.reason))
             if plan.action != "run":
@@ -188,14 +195,28 @@ class Conductor:
         stage = progress.job.stage
         self.observe(Event("stage_audited", stage.name, text=verdict.outcome))
         reach(Seam.ROUTED, stage.name)
-        if verdict.rejected_by:
-            self._finish(
-                self.reports.rejected(progress.job, progress.manifests, verdict, time.perf_counter() - progress.began)
-            )
+        if verdict.rejected_by or verdict.branches:
+            self._refuse(progress, verdict)
             return
         step = self._step(stage, "publish")
         batch = Publication(progress.job, tuple(progress.manifests), verdict, self.lease)
         self._submit(progress, step, publish_batch, batch, after=progress.futures[-1:])
+
+    def _refuse(self, progress: Progress, verdict: Verdict) -> None:
+        seconds = time.perf_counter() - progress.began
+        report = self.reports.refused(progress.job, progress.manifests, verdict, seconds)
+        judgement = Judgement(
+            stage=report.stage,
+            batch_id=verdict.batch_id,
+            run_id=self.reports.run_id,
+            judged_at=datetime.now(UTC),
+            counts=report.counts,
+            verdict=verdict,
+            published=False,
+        )
+        self.lease.record("judged", judgement, stage=report.stage, batch_id=verdict.batch_id)
+        reach(Seam.REFUSAL_RECORDED, report.stage)
+        self._finish(report)
 
     def _publish_done(self, progress: Progress, outputs: Outputs, future: Future) -> None:
         job = progress.job

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
+from dataflow.engine.chosen import EVERYTHING, Chosen, check_all_there, edit, quarantined
 from dataflow.engine.events import Event, Observer
+from dataflow.engine.paths import conditions
 from dataflow.engine.planning import Planning
 from dataflow.engine.repair import check_owner
 from dataflow.engine.run import Run, new_run_id
@@ -20,6 +25,7 @@ from dataflow.lake.lake import Lake
 from dataflow.lake.lease import read_state
 from dataflow.model import RunReport
 from dataflow.plan import Plan, StagePlan
+from dataflow.quality.alerts import check_alerts
 from dataflow.workflow import Workflow
 
 
@@ -50,8 +56,37 @@ class Engine:
         A rejected gate or a failed stage is told in the report; an error is raised where nothing can be run.
         Errors: ConfigError, PlanError, LakeError, LeaseLost.
         """
-        lake = self.lake(workflow)
         selected = _selected(workflow, select)
+        return self._run(workflow, self.lake(workflow), selected, full=not incremental)
+
+    def replay(self, workflow: Workflow, stage: str, chosen: Chosen = EVERYTHING) -> RunReport:
+        """Send quarantined rows of ``stage`` through its deduplication and gate once more, and publish what passes.
+
+        They leave the quarantine in the same batch, so that each is sent once; ``<stage>__replayed`` keeps them as
+        they were. Stages downstream follow in the next run.
+        Errors: ConfigError where ``chosen`` names what is not there; PlanError, LakeError, LeaseLost.
+        """
+        if stage not in workflow.stages:
+            raise ConfigError.unknown("stage", stage, workflow.stages)
+        lake = self.lake(workflow)
+        check_owner(lake, workflow, read_state(lake, workflow.name))
+        rows = quarantined(lake, stage, chosen)
+        if chosen.edited is not None:
+            edit(rows, chosen.edited)
+            check_all_there(rows, chosen.edited, lake, stage)
+        return self._run(workflow, lake, {stage}, chosen=chosen)
+
+    def quarantined(self, workflow: Workflow, stage: str, chosen: Chosen = EVERYTHING) -> pl.LazyFrame:
+        """The chosen rows of the stage's quarantine, as they were set aside.
+
+        Errors: ConfigError where nothing was ever quarantined, and for what ``chosen`` names in vain.
+        """
+        return quarantined(self.lake(workflow), stage, chosen)
+
+    def _run(
+        self, workflow: Workflow, lake: Lake, selected: set[str], *, full: bool = False, chosen: Chosen | None = None
+    ) -> RunReport:
+        check_alerts(workflow.alerts)
         run_id = new_run_id()
         context = RunContext(
             pipeline=workflow.name,
@@ -61,7 +96,9 @@ class Engine:
             storage_options=lake.storage_options,
             watermarks=lambda: watermarks(workflow, read_state(lake, workflow.name)),
         )
-        run = Run(workflow, lake, self.runner, run_id, full=not incremental, selected=selected, observe=self._observe)
+        run = Run(
+            workflow, lake, self.runner, run_id, full=full, selected=selected, observe=self._observe, chosen=chosen
+        )
         report = self.runner.run(context, run.execute)
         reach(Seam.RUN_SHOWN)
         return report
@@ -78,7 +115,8 @@ class Engine:
             if name in selected:
                 upstream = [i for i in stage.inputs if i in plans and plans[i].action in ("run", "depends")]
                 reason = f"after {', '.join(upstream)}: what changes there tells which partitions are stale"
-                plans[name] = StagePlan(name, "depends", reason) if upstream else planning.plan(stage)
+                found = StagePlan(name, "depends", reason) if upstream else planning.plan(stage)
+                plans[name] = replace(found, reason="; ".join([found.reason, *conditions(stage)]))
         return Plan(workflow.name, lake.uri, tuple(plans.values()))
 
     def lake(self, workflow: Workflow) -> Lake:

@@ -8,7 +8,8 @@ from datetime import datetime
 
 import polars as pl
 
-from dataflow.lake.lake import Lake
+from dataflow.config import AlertConfig
+from dataflow.lake.lake import Lake, Snapshot
 from dataflow.lake.naming import unit_id_of
 from dataflow.lake.staging import Target
 from dataflow.lake.state import LateStep
@@ -19,6 +20,8 @@ from dataflow.sources import Source
 from dataflow.workflow import Stage
 
 BATCH_ID = "_batch_id"
+QUARANTINE_ID = "_quarantine_id"
+"""The name of a quarantined row: its batch, its unit, and a number."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,22 @@ class StageJob:
     """File ids of the units of inputs that are sources."""
     file_id_max: int = 0
     """The last file id given away when the batch was planned."""
+    references: Mapping[str, Snapshot] = field(default_factory=dict[str, Snapshot])
+    """Pinned versions of the tables that rules of the gate refer to; a table that is not there yet is missing."""
+    edited: str | None = None
+    """A file with new values of the quarantined rows that the batch sends again."""
+    alerts: tuple[AlertConfig, ...] = ()
+    """Who is told of failing rules."""
+    data_docs: bool = False
+    """Whether Great Expectations' results are kept for Data Docs."""
+
+    @property
+    def reference_versions(self) -> dict[str, int]:
+        return {name: snapshot.version.version for name, snapshot in self.references.items()}
+
+    def lookups(self) -> dict[str, pl.LazyFrame]:
+        """The rows of the tables that rules refer to."""
+        return {name: self.lake.scan(snapshot) for name, snapshot in self.references.items()}
 
     def arrival(self, path: str) -> tuple[int, str]:
         """Orders the files of an input by the arrival of their rows: by file id, else by the run that wrote them."""
@@ -69,15 +88,19 @@ class StageJob:
             partition_by=storage.partition_by if role != "side" else (),
             compression=storage.compression,
             compression_level=storage.compression_level,
+            private=self.stage.pii,
         )
 
 
 def side_table(stage: str, what: str) -> str:
-    """The table beside a stage's own that keeps its ``quarantine``, ``late`` rows or ``duplicates``."""
+    """The table beside a stage's own that keeps ``what``: one of ``SIDE_TABLES`` or ``LEDGERS``."""
     return f"{stage}__{what}"
 
 
-SIDE_TABLES = ("quarantine", "late", "duplicates")
+SIDE_TABLES = ("quarantine", "dropped", "repaired", "late", "duplicates")
+"""Rows of units, which go when the unit is written anew."""
+LEDGERS = ("replayed",)
+"""Rows that stay, whatever becomes of their units."""
 
 
 def is_system(column: str) -> bool:

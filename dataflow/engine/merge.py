@@ -23,6 +23,10 @@ class Merged:
     unchanged: int
     removes: tuple[str, ...]
 
+    def effect(self, published: int) -> dict[str, int]:
+        """What it did to the table, in the terms of ``RowCounts``."""
+        return {"inserted": published - self.updated, "updated": self.updated, "unchanged": self.unchanged}
+
 
 def merge(writing: Writing) -> Merged:
     """Replace rows of the table that have a newer version among the staged ones.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,12 +10,13 @@ import polars as pl
 
 from dataflow.engine.admission import cut_windows
 from dataflow.engine.job import StageJob, is_system, user_schema
+from dataflow.engine.paths import not_taken
 from dataflow.errors import ConfigError, LakeCorrupt, PlanError
 from dataflow.lake.lake import Lake, Snapshot
 from dataflow.lake.state import FileRecord, Outputs, PipelineState, file_key
 from dataflow.lineage.riding import with_riding_frames
 from dataflow.lineage.row_ids import Carried, carried_ids
-from dataflow.model import ROW_ID, SOURCE_FILE, TableVersion, Unit, is_row_id
+from dataflow.model import ROW_ID, SOURCE_FILE, StageReport, TableVersion, Unit, is_row_id
 from dataflow.plan import StagePlan, plan_source, plan_task, sliced_inputs
 from dataflow.sources import Source, source_type
 from dataflow.windows.lateness import time_column_of
@@ -94,16 +95,7 @@ class Planning:
 
         Errors: ConfigError and PlanError for a window that cannot be cut or judged.
         """
-        base = StageJob(
-            self.lake,
-            self.workflow.name,
-            self.run_id,
-            stage,
-            plan,
-            self.started_at,
-            published=frozenset(self.state.stage(stage.name).units),
-            file_id_max=self.state.next_file_id - 1,
-        )
+        base = self.bare_job(stage, plan)
         if stage.kind == "source":
             return replace(base, source=self.source(stage), columns=self._contract(stage, plan))
         assert plan.inputs is not None
@@ -124,6 +116,32 @@ class Planning:
             },
             restated={f.file_id: f.first_id for f in self.state.files.values() if f.file_id != f.first_id},
         )
+
+    def bare_job(self, stage: Stage, plan: StagePlan, *, edited: str | None = None) -> StageJob:
+        """What a unit needs whatever it reads."""
+        return StageJob(
+            self.lake,
+            self.workflow.name,
+            self.run_id,
+            stage,
+            plan,
+            self.started_at,
+            published=frozenset(self.state.stage(stage.name).units),
+            file_id_max=self.state.next_file_id - 1,
+            references=self._references(stage),
+            alerts=self.workflow.alerts,
+            data_docs=self.workflow.data_docs,
+            edited=edited,
+        )
+
+    def not_taken(self, stage: Stage, reports: Mapping[str, StageReport]) -> str | None:
+        """Why the run's path does not lead through ``stage``; None where it does."""
+        return not_taken(stage, reports, self.state)
+
+    def _references(self, stage: Stage) -> dict[str, Snapshot]:
+        """The tables that the stage's rules refer to; one that was never published is not among them."""
+        names = {name for rule in stage.gate for name in rule.references}
+        return {name: self.lake.snapshot(self._pinned[name]) for name in sorted(names) if name in self._pinned}
 
     def _contract(self, stage: Stage, plan: StagePlan) -> tuple[str, ...]:
         source = self.source(stage)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import polars as pl
-
-from dataflow.engine.audit import staged_schema
-from dataflow.engine.job import SIDE_TABLES, StageJob, side_table
+from dataflow.engine.changes import table_changes
+from dataflow.engine.job import StageJob
 from dataflow.engine.seams import Seam, reach
 from dataflow.errors import CommitConflict, LakeCorrupt, LakeError, SchemaConflict
 from dataflow.lake import manifests as manifest_store
-from dataflow.lake.commit import TableChange, publish_change
-from dataflow.lake.lake import Lake, Snapshot
+from dataflow.lake.commit import publish_change
+from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease
-from dataflow.lake.replacement import Replacement, replacement
-from dataflow.lake.schema import from_json, to_delta
 from dataflow.lake.state import Intent, LateStep, Outputs, UnitState
 from dataflow.model import Manifest, RowCounts, TableVersion, Verdict, manifest_digest
 from dataflow.windows.lateness import advance
@@ -124,8 +120,9 @@ def _intent(job: StageJob, manifests: Sequence[Manifest], verdict: Verdict) -> I
         batch_id=job.plan.batch_id,
         epoch=job.plan.epoch,
         seq=job.plan.seq,
-        changes=tuple(_changes(job, manifests)),
+        changes=tuple(table_changes(job, manifests)),
         units=tuple(UnitState(unit=m.unit, key=m.key, batch_id=m.batch_id) for m in manifests),
+        replays=job.plan.replays,
         dropped=job.plan.dropped,
         inputs=tuple(s.version for s in job.plan.inputs.values()),
         fingerprint=job.plan.fingerprint,
@@ -134,65 +131,3 @@ def _intent(job: StageJob, manifests: Sequence[Manifest], verdict: Verdict) -> I
         event_time_max=newest,
         late_steps=steps,
     )
-
-
-def _changes(job: StageJob, manifests: Sequence[Manifest]) -> Iterable[TableChange]:
-    """What the batch does to each table: side tables first, so that no row is ever missing from all of them."""
-    for what in SIDE_TABLES:
-        table = side_table(job.stage.name, what)
-        if (change := _change(job, manifests, table, ())) and (change.adds or change.removes):
-            yield change
-    if change := _change(job, manifests, job.stage.name, job.stage.storage.partition_by):
-        yield change
-
-
-def _change(
-    job: StageJob, manifests: Sequence[Manifest], table: str, partition_by: tuple[str, ...]
-) -> TableChange | None:
-    head = job.lake.head(table)
-    snapshot = job.lake.snapshot(head) if head else None
-    staged = [] if job.plan.merges else [manifest.unit for manifest in manifests]
-    replaced = {unit.id for unit in (*job.plan.dropped, *staged)}
-    rewritten = [path for m in manifests for path in m.removes] if table == job.stage.name else []
-    goes = (
-        replacement(snapshot, replaced, job.published, also=rewritten)
-        if snapshot
-        else Replacement(removes=(), truncate=False)
-    )
-    schema = staged_schema(job, manifests, table) or (snapshot and to_delta(snapshot.schema).to_json())
-    if schema is None:
-        return None
-    if snapshot is not None:
-        _check_fits(snapshot, from_json(schema), partition_by, truncate=goes.truncate)
-    return TableChange(
-        table=table,
-        app=f"{job.stage.name}@{job.plan.epoch}",
-        seq=job.plan.seq,
-        batch_id=job.plan.batch_id,
-        pipeline=job.pipeline,
-        table_schema=schema,
-        partition_by=partition_by,
-        adds=tuple(f for m in manifests for f in m.files if f.table == table),
-        removes=goes.removes,
-        truncate=goes.truncate,
-    )
-
-
-def _check_fits(snapshot: Snapshot, schema: pl.Schema, partition_by: tuple[str, ...], *, truncate: bool) -> None:
-    """Refuse what a table cannot take before anything is promised: an intent that can never be kept helps nobody."""
-    table, have = snapshot.version.table, snapshot.schema
-    if snapshot.partition_by != partition_by:
-        raise SchemaConflict(
-            f"table {table!r} is partitioned by {', '.join(snapshot.partition_by) or 'nothing'}, its stage by "
-            f"{', '.join(partition_by) or 'nothing'}; a Delta table keeps its partitioning: rename the stage, or remove "
-            f"{snapshot.version.uri} and run with --full",
-            table=table,
-        )
-    changed = [f"{n!r} was {have[n]}, is {schema[n]}" for n in schema if n in have and have[n] != schema[n]]
-    lost = [f"{n!r} is gone" for n in have if n not in schema]
-    if (changed or lost) and not truncate:
-        raise SchemaConflict(
-            f"table {table!r} cannot take what its stage now returns: {'; '.join(changed + lost)}. Nothing is published; "
-            f"run with --full to write the table anew",
-            table=table,
-        )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from dataflow.engine.job import SIDE_TABLES, StageJob, side_table
+from dataflow.engine.history import HISTORY
+from dataflow.engine.job import LEDGERS, SIDE_TABLES, StageJob, side_table
 from dataflow.engine.publish import roll_forward
 from dataflow.engine.seams import Seam, reach
 from dataflow.errors import LakeError
@@ -44,7 +45,7 @@ def repair(lake: Lake, workflow: Workflow, lease: HeldLease) -> tuple[str, ...]:
 
 def sweep_runs(lake: Lake, stages: Sequence[str], run_ids: Sequence[str]) -> int:
     """Delete what these runs staged and neither a manifest nor a version of a table names; says how many files."""
-    tables = [t for s in stages for t in (s, *(side_table(s, what) for what in SIDE_TABLES))]
+    tables = [t for s in stages for t in (s, *(side_table(s, what) for what in (*SIDE_TABLES, *LEDGERS)))] + [*HISTORY]
     # Manifests first: what is published meanwhile is found in the logs, which are read after.
     kept = {(f.table, f.path) for m in manifest_store.kept(lake, stages) for f in m.files}
     return sweep(lake, tables, run_ids, lambda table: {path for t, path in kept if t == table})
@@ -77,7 +78,9 @@ def prune(job: StageJob) -> None:
 
     def useful(manifest: Manifest) -> bool:
         expired = lasts is not None and datetime.now(UTC) - manifest.staged_at > lasts
-        return manifest.key in wanted and manifest.batch_id == job.plan.batch_id and not expired
+        # What another version of a table that rules refer to had set aside is to be looked at anew.
+        as_staged = manifest.batch_id == job.plan.batch_id and manifest.references == job.reference_versions
+        return manifest.key in wanted and as_staged and not expired
 
     _forget(job.lake, job.stage.name, useful)
 

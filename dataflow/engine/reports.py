@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from dataflow.engine.call import said
@@ -13,6 +13,7 @@ from dataflow.lake.lake import Lake
 from dataflow.lake.state import Outputs
 from dataflow.model import LineageEdge, Manifest, RowCounts, RuleResult, RunReport, RunState, StageReport, Verdict
 from dataflow.plan import StagePlan
+from dataflow.quality.findings import found
 from dataflow.workflow import Stage, Workflow
 
 _BLOCKING = ("failed", "rejected", "not_run")
@@ -37,8 +38,9 @@ class Reports:
         self.stages[report.stage] = report
 
     def blocking(self, stage: Stage) -> str | None:
-        """The input that keeps ``stage`` from running."""
-        return next((i for i in stage.inputs if i in self.stages and self.stages[i].state in _BLOCKING), None)
+        """The stage that keeps ``stage`` from running; one that may branch to it does not."""
+        needed = [s for s in stage.after if s not in stage.branch_of]
+        return next((s for s in needed if s in self.stages and self.stages[s].state in _BLOCKING), None)
 
     def not_run(self, stage: Stage, blocked: str) -> StageReport:
         return StageReport(
@@ -61,16 +63,34 @@ class Reports:
             bytes_fresh=size,
         )
 
+    def passed_by(self, stage: Stage, reason: str) -> StageReport:
+        """The report of a stage on a path that is not taken."""
+        rows, size = self._fresh(stage, 0, 0)
+        return StageReport(
+            stage=stage.name,
+            kind=stage.kind,
+            state="skipped",
+            path_taken=False,
+            reason=reason,
+            rows_fresh=rows,
+            bytes_fresh=size,
+        )
+
     def failed(self, stage: Stage, error: BaseException, seconds: float) -> StageReport:
         text = str(error) if isinstance(error, DataFlowError) else f"stage {stage.name!r}: {said(error)}"
         return StageReport(
             stage=stage.name, kind=stage.kind, state="failed", reason="an error", error=text, seconds=seconds
         )
 
-    def rejected(self, job: StageJob, manifests: Sequence[Manifest], verdict: Verdict, seconds: float) -> StageReport:
-        rules = ", ".join(f"{r.rule} ({_finding(r)})" for r in verdict.rejected_by)
+    def refused(self, job: StageJob, manifests: Sequence[Manifest], verdict: Verdict, seconds: float) -> StageReport:
+        """The report of a batch that its gate does not let pass, or that another stage takes the place of."""
         base = self._base(job, manifests, verdict, seconds)
-        return base.model_copy(update={"state": "rejected", "reason": f"its gate refused the batch: {rules}"})
+        if verdict.rejected_by:
+            reason = f"its gate refused the batch: {_findings(verdict.rejected_by)}"
+            return base.model_copy(update={"state": "rejected", "reason": reason})
+        why = _findings([r for r in verdict.results if r.branch is not None and not r.success])
+        reason = f"its gate branched to {', '.join(verdict.branches)}: {why}"
+        return base.model_copy(update={"state": "branched", "reason": reason})
 
     def published(
         self, job: StageJob, manifests: Sequence[Manifest], verdict: Verdict | None, outputs: Outputs, seconds: float
@@ -92,6 +112,7 @@ class Reports:
         notes = (
             (f"row ids are not carried: {job.carried.reason}",) if job.carried and told and job.carried.reason else ()
         )
+        notes += verdict.notes if verdict else ()
         return StageReport(
             stage=job.stage.name,
             kind=job.stage.kind,
@@ -131,6 +152,8 @@ class Reports:
         if "rejected" in states:
             rejected = next(s for s in self.stages.values() if s.state == "rejected")
             return self._run("rejected", f"stage {rejected.stage!r}: {rejected.reason}")
+        if "branched" in states:
+            return self._run("completed", "")
         if "published" not in states and self.finished:
             return self._run("completed", "nothing new but what an interrupted run had begun")
         if "published" not in states:
@@ -156,6 +179,10 @@ class Reports:
         )
 
 
+def _findings(results: Iterable[RuleResult]) -> str:
+    return ", ".join(f"{r.rule} ({_finding(r)})" for r in results)
+
+
 def _finding(result: RuleResult) -> str:
     """What a rule found, in a few words; rules about the batch know no rows that fail."""
     if result.error is not None:
@@ -164,4 +191,4 @@ def _finding(result: RuleResult) -> str:
             .removeprefix(": ")
             .removeprefix(" could not be evaluated: ")
         )
-    return f"{result.failed} of {result.checked} rows" if result.failed else f"found {result.observed}"
+    return found(result)

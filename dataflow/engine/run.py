@@ -7,10 +7,14 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from dataflow.engine.chosen import Chosen
 from dataflow.engine.conductor import Conductor
+from dataflow.engine.docs import update_docs
 from dataflow.engine.events import Event, Observer
+from dataflow.engine.history import record_history
 from dataflow.engine.planning import Planning
 from dataflow.engine.repair import repair, sweep_runs
+from dataflow.engine.replay import Replaying
 from dataflow.engine.reports import Reports
 from dataflow.engine.runner import Runner
 from dataflow.engine.seams import Seam, reach
@@ -23,7 +27,7 @@ from dataflow.workflow import Workflow
 
 
 class Run:
-    """Runs the selected stages of a workflow once."""
+    """Runs the selected stages of a workflow once; with ``chosen``, sends quarantined rows of them again."""
 
     def __init__(
         self,
@@ -35,6 +39,7 @@ class Run:
         full: bool,
         selected: set[str],
         observe: Observer,
+        chosen: Chosen | None = None,
     ) -> None:
         self.workflow = workflow
         self.lake = lake
@@ -43,6 +48,7 @@ class Run:
         self.full = full
         self.selected = [name for name in workflow.stages if name in selected]
         self.observe = observe
+        self.chosen = chosen
         self.reports = Reports(workflow, lake, run_id)
         self._conductor: Conductor | None = None
 
@@ -73,11 +79,14 @@ class Run:
             self.reports.repaired = repair(self.lake, self.workflow, lease)
             for text in self.reports.repaired:
                 self.observe(Event("repaired", text=text))
-            planning = Planning(self.workflow, self.lake, lease.refresh(), self.run_id, full=self.full)
+            planning = self._plan(lease)
             self._conductor = Conductor(self.runner, planning, lease, self.reports, self.selected, self.observe)
             self._conductor.work()
             report = self.reports.report()
             self._release(report, planning, lease)
+            if lease.state.judgements or any(s.verdict for s in report.stages):
+                record_history(self.lake, lease)
+                report = self._document(report)
             return report
         except LeaseLost:
             raise
@@ -86,6 +95,15 @@ class Run:
             with suppress(DataFlowError):
                 lease.release(clean=False)
             raise
+
+    def _document(self, report: RunReport) -> RunReport:
+        if not self.workflow.data_docs:
+            return report
+        return report.model_copy(update={"data_docs": update_docs(self.lake, self.workflow.name)})
+
+    def _plan(self, lease: HeldLease) -> Planning:
+        about = self.workflow, self.lake, lease.refresh(), self.run_id
+        return Planning(*about, full=self.full) if self.chosen is None else Replaying(*about, chosen=self.chosen)
 
     def _give_back(self, lease: HeldLease, report: RunReport) -> None:
         well = report.state in ("completed", "skipped")

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from dataflow.config import DeduplicateConfig
-from dataflow.dedup.by_key import deduplicate, duplicates
 from dataflow.engine.admission import admit
 from dataflow.engine.call import call_function, unit_errors
 from dataflow.engine.job import BATCH_ID, StageJob, is_system
 from dataflow.engine.merge import merge
+from dataflow.engine.produced import stage_produced
+from dataflow.engine.replay import replay_unit
 from dataflow.engine.seams import Seam, reach
 from dataflow.engine.writing import Writing
 from dataflow.errors import BooksUnbalanced, ConfigError, StageFailed, hint
@@ -50,7 +50,8 @@ def stage_unit(job: StageJob, planned: PlannedUnit) -> Manifest:
 
 def _write(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
     with unit_errors(job, planned):
-        manifest = _land(job, planned, writing) if job.source is not None else _compute(job, planned, writing)
+        kind = replay_unit if planned.replays else _land if job.source is not None else _compute
+        manifest = kind(job, planned, writing)
     if wrong := manifest.counts.imbalance:
         raise BooksUnbalanced(
             f"stage {job.stage.name!r}, {planned.unit.label}: {wrong}; nothing of it is published", stage=job.stage.name
@@ -76,13 +77,11 @@ def _land(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
         pl.lit(planned.record.name).alias(SOURCE_FILE),
     )
     writing.count("read", raw)
-    writing.sink_split(landed)
+    writing.sink_routed(landed)
     writing.collect()
     job.source.verify(planned.item, writing.nulls())
     rows = writing.counted("read")
-    return writing.manifest(
-        RowCounts(read=rows, produced=rows, quarantined=writing.rows("quarantine"), published=writing.rows())
-    )
+    return writing.manifest(writing.outcome(RowCounts(read=rows, produced=rows)))
 
 
 def _compute(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
@@ -90,30 +89,13 @@ def _compute(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
     frames = admit(job, frames, writing)
     produced = _finish(job, call_function(job.stage, frames, rides=job.rides))
     _check_named(job, produced.collect_schema().names())
-    dedup = _deduplication(job)
-    if dedup:
-        # A count beside the sinks would make Polars compute what it counts a second time, but for the cache.
-        produced = produced.cache()
-        writing.count("produced", produced)
-    if dedup and job.stage.incremental:
-        # A row that is set aside must not have replaced a good one: in a delivery of its own it would not either.
-        produced = writing.sink_broken(produced).cache()
-        writing.sink(deduplicate(produced, dedup.key, order_by=dedup.order_by, keep=dedup.keep))
-    elif dedup:
-        writing.sink_split(deduplicate(produced, dedup.key, order_by=dedup.order_by, keep=dedup.keep))
-    else:
-        writing.sink_split(produced)
-    writing.collect()
-    if dedup and writing.counted("produced") > writing.rows() + writing.rows("quarantine"):
-        dropped = _dropped(job, writing, produced, dedup)
-        writing.sink_aside("duplicates", dropped)
-        writing.collect()
+    stage_produced(writing, produced)
     merged = merge(writing) if planned.added is not None else None
     counts = _books(job, planned, writing)
     if merged is None:
         return writing.manifest(counts)
-    effect = {"inserted": counts.published - merged.updated, "updated": merged.updated, "unchanged": merged.unchanged}
-    return writing.manifest(counts.model_copy(update=effect), removes=merged.removes)
+    effect = merged.effect(counts.published)
+    return writing.manifest(counts.model_copy(update=effect), removes={job.stage.name: merged.removes})
 
 
 def _check_named(job: StageJob, columns: Sequence[str]) -> None:
@@ -154,39 +136,18 @@ def _finish(job: StageJob, frame: pl.LazyFrame) -> pl.LazyFrame:
     return renamed.with_columns(pl.lit(job.plan.batch_id).alias(BATCH_ID))
 
 
-def _deduplication(job: StageJob) -> DeduplicateConfig | None:
-    incremental = job.stage.incremental
-    if incremental is None:
-        return job.stage.deduplicate
-    return DeduplicateConfig(key=incremental.key_columns, order_by=(incremental.timestamp_column,), keep="last")
-
-
-def _dropped(job: StageJob, writing: Writing, produced: pl.LazyFrame, dedup: DeduplicateConfig) -> pl.LazyFrame:
-    """The produced rows that deduplication left out."""
-    if job.carried and job.carried.rows in ("preserved", "subset") and ROW_ID in produced.collect_schema():
-        return produced.join(writing.staged(ROW_ID), on=ROW_ID, how="anti", maintain_order="left")
-    return duplicates(produced, dedup.key, order_by=dedup.order_by, keep=dedup.keep)
-
-
 def _books(job: StageJob, planned: PlannedUnit, writing: Writing) -> RowCounts:
     """Where the rows went; every term from a count of its own or from the footers of files."""
     late = writing.rows("late")
-    quarantined, deduplicated, published = writing.rows("quarantine"), writing.rows("duplicates"), writing.rows()
-    produced = writing.counted("produced", quarantined + deduplicated + published)
+    ended = writing.outcome(RowCounts(read=planned.rows, late=late))
+    produced = writing.counted("produced", ended.quarantined + ended.dropped + ended.deduplicated + ended.published)
     given = writing.counted("given", planned.rows - late)
     if given + late != planned.rows:
         raise BooksUnbalanced(
             f"stage {job.stage.name!r}, {planned.unit.label}: its input holds {planned.rows} rows, {given + late} were read",
             stage=job.stage.name,
         )
-    base = RowCounts(
-        read=planned.rows,
-        late=late,
-        produced=produced,
-        deduplicated=deduplicated,
-        quarantined=quarantined,
-        published=published,
-    )
+    base = ended.model_copy(update={"produced": produced})
     if job.stage.rows == "grouped" or (
         job.stage.rows == "any" and job.carried is not None and job.carried.rows == "grouped"
     ):

@@ -11,14 +11,14 @@ from typing import Any
 
 import polars as pl
 
-from dataflow.engine.job import BATCH_ID, StageJob, side_table
+from dataflow.engine.job import BATCH_ID, QUARANTINE_ID, StageJob, side_table
 from dataflow.errors import StageFailed
 from dataflow.lake.errors import storage_errors
 from dataflow.lake.schema import from_json
 from dataflow.lake.staging import Sink, stage
-from dataflow.model import FileRole, Manifest, RowCounts, StagedFile
+from dataflow.model import FileRole, Manifest, RowCounts, StagedFile, Unit
 from dataflow.plan import PlannedUnit
-from dataflow.quality.quarantine import split
+from dataflow.quality.routing import route_rows
 
 
 @dataclass
@@ -35,9 +35,11 @@ class Writing:
     _begun: list[Sink] = field(default_factory=list[Sink])
     _writes: Counter[tuple[str, FileRole]] = field(default_factory=Counter[tuple[str, FileRole]])
 
-    def sink(self, frame: pl.LazyFrame, table: str | None = None, role: FileRole = "new") -> None:
+    def sink(
+        self, frame: pl.LazyFrame, table: str | None = None, role: FileRole = "new", unit: Unit | None = None
+    ) -> None:
         """Stage ``frame`` in the stage's table or in ``table``."""
-        target = self.job.target(self.planned.unit, table, role)
+        target = self.job.target(unit or self.planned.unit, table, role)
         nth = self._writes[target.table, role]
         self._writes[target.table, role] += 1
         sink = stage(self.job.lake, frame, replace(target, nth=nth))
@@ -46,21 +48,43 @@ class Writing:
         if role != "carried":
             self.schemas[sink.target.table] = sink.table_schema
 
-    def sink_split(self, frame: pl.LazyFrame) -> None:
-        """Stage the good rows of ``frame``, and beside them those that the gate's rules quarantine."""
+    def sink_routed(self, frame: pl.LazyFrame) -> None:
+        """Stage the good rows of ``frame``, and beside them those that the gate's rules set aside."""
         self.sink(self.sink_broken(frame))
 
     def sink_broken(self, frame: pl.LazyFrame) -> pl.LazyFrame:
-        """Stage the rows that the gate's rules quarantine, and return the good ones."""
-        good, bad = split(frame, self.job.stage.gate, at=self.job.started_at)
-        if bad is not None:
-            self.sink(bad, side_table(self.job.stage.name, "quarantine"), "side")
-        return good
+        """Stage the rows that the gate's rules set aside, and those that they repair as they were; return the good ones."""
+        job = self.job
+        routed = route_rows(frame, job.stage.gate, at=job.started_at, references=job.lookups())
+        if routed.quarantined is not None:
+            self.sink(self._numbered(routed.quarantined), side_table(job.stage.name, "quarantine"), "side")
+        for what, rows in (("dropped", routed.dropped), ("repaired", routed.repaired)):
+            if rows is not None:
+                self.sink(rows, side_table(job.stage.name, what), "side")
+        return routed.good
+
+    def _numbered(self, aside: pl.LazyFrame) -> pl.LazyFrame:
+        """Give quarantined rows a name of their own, by which they are found when they are sent again."""
+        begins = f"{self.job.plan.batch_id}/{self.planned.unit.id}/"
+        number = pl.col(QUARANTINE_ID).cast(pl.String)
+        return aside.with_row_index(QUARANTINE_ID).with_columns(
+            pl.concat_str(pl.lit(begins), number).alias(QUARANTINE_ID)
+        )
 
     def sink_aside(self, what: str, frame: pl.LazyFrame) -> None:
         """Stage ``frame`` in a side table."""
         batch = pl.lit(self.job.plan.batch_id).alias(BATCH_ID)
         self.sink(frame.with_columns(batch), side_table(self.job.stage.name, what), "side")
+
+    def sink_ledger(self, what: str, frame: pl.LazyFrame) -> None:
+        """Stage ``frame`` in a ledger, under a unit of its own: it stays when the rows' unit is written anew."""
+        job, table = self.job, side_table(self.job.stage.name, what)
+        told = frame.with_columns(
+            pl.lit(job.plan.batch_id).alias(f"_{what}_in"),
+            pl.lit(job.started_at, pl.Datetime("us", "UTC")).alias(f"_{what}_at"),
+        )
+        unit = Unit(stage=table, partition=(("unit", self.planned.unit.id), ("batch", job.plan.batch_id)))
+        self.sink(told, table, "side", unit)
 
     def count(self, name: str, frame: pl.LazyFrame) -> None:
         self._measures[name] = frame.select(pl.len().alias(name))
@@ -97,9 +121,9 @@ class Writing:
         return self.job.lake.scan_files(table, [f.path for f in files], from_json(self.schemas[table]))
 
     def staged(self, column: str) -> pl.LazyFrame:
-        """A column of all staged rows that the function produced, quarantined ones among them."""
-        aside = side_table(self.job.stage.name, "quarantine")
-        produced = [file for file in self.files if file.role == "new" or file.table == aside]
+        """A column of all staged rows that the function produced, those set aside among them."""
+        aside = [side_table(self.job.stage.name, what) for what in ("quarantine", "dropped")]
+        produced = [file for file in self.files if file.role == "new" or file.table in aside]
         none = pl.LazyFrame(schema={column: pl.Int64()})
         return pl.concat([self._read([file]).select(column) for file in produced]) if produced else none
 
@@ -130,7 +154,18 @@ class Writing:
         table = side_table(self.job.stage.name, what) if what else self.job.stage.name
         return sum(f.rows for f in self.files if f.table == table and f.role != "carried")
 
-    def manifest(self, counts: RowCounts, removes: tuple[str, ...] = ()) -> Manifest:
+    def outcome(self, counts: RowCounts) -> RowCounts:
+        """``counts`` with what became of the rows that were produced, from the footers of the files."""
+        ends = {
+            "deduplicated": self.rows("duplicates"),
+            "quarantined": self.rows("quarantine"),
+            "dropped": self.rows("dropped"),
+            "repaired": self.rows("repaired"),
+            "published": self.rows(),
+        }
+        return counts.model_copy(update=ends)
+
+    def manifest(self, counts: RowCounts, removes: Mapping[str, tuple[str, ...]] | None = None) -> Manifest:
         """What the unit staged."""
         newest = self._values.get("event_time")
         return Manifest(
@@ -142,7 +177,8 @@ class Writing:
             counts=counts,
             schemas=self.schemas,
             event_time_max=_instant(newest),
-            removes=removes,
+            removes=dict(removes or {}),
+            references=self.job.reference_versions,
         )
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import IO, Any
@@ -14,10 +15,11 @@ from typing import IO, Any
 import pyarrow.parquet as pq
 
 
-def footer_statistics(file: IO[bytes]) -> str:
+def footer_statistics(file: IO[bytes], *, private: Collection[str] = ()) -> str:
     """Delta's statistics of a file, from its Parquet footer: row count, null counts, and bounds of integers and times.
 
     Floats get no bounds: a footer does not tell whether there are NaN among them, which lie outside of any.
+    ``private`` columns get none either: bounds are values of rows, and the log travels further than they may.
     """
     metadata = pq.read_metadata(file)
     # Columns of columns have paths with dots, and so may plain ones.
@@ -29,7 +31,7 @@ def footer_statistics(file: IO[bytes]) -> str:
             column = row_group.column(index)
             if column.path_in_schema in plain:
                 bounds.setdefault(column.path_in_schema, _Bounds()).take(column.statistics, row_group.num_rows)
-    bounded = {name: found for name, found in bounds.items() if found.low is not None}
+    bounded = {name: found for name, found in bounds.items() if found.low is not None and name not in private}
     return json.dumps(
         {
             "numRecords": metadata.num_rows,

@@ -32,7 +32,7 @@ from dataflow.model import Frozen, TableVersion
 
 TABLE = "_journal"
 Kind = Literal[
-    "lease", "beat", "files", "intent", "published", "abandoned", "release", "released", "swept", "checkpoint"
+    "lease", "beat", "files", "intent", "published", "abandoned", "judged", "release", "released", "swept", "checkpoint"
 ]
 SCHEMA = pl.Schema(
     {

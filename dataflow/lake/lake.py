@@ -224,6 +224,13 @@ class Lake:
                     table=table,
                 ) from error
 
+    def statistics(self, version: TableVersion) -> dict[str, str]:
+        """What the log says of the values in each file of ``version``, as JSON: nulls, and bounds that may be wide."""
+        handle = self.open(version.table, version.version)
+        with storage_errors(version.uri):
+            actions = pl.DataFrame(handle.get_add_actions(flatten=False))
+        return {unquote(row["path"]): _statistics(row) for row in actions.iter_rows(named=True)}
+
     def logged(self, table: str) -> set[str]:
         """Paths of all files that a version in the table's log names, the replaced ones among them."""
         head = self.head(table)
@@ -254,6 +261,20 @@ def snapshot_of(handle: DeltaTable, version: TableVersion) -> Snapshot:
             for row in actions.iter_rows(named=True)
         )
         return Snapshot(version, from_delta(handle.schema()), by, files)
+
+
+def _statistics(row: dict[str, Any]) -> str:
+    told: dict[str, dict[str, Any] | None] = {
+        "minValues": row.get("min"),
+        "maxValues": row.get("max"),
+        "nullCount": row.get("null_count"),
+    }
+    known = {what: {c: v for c, v in (values or {}).items() if v is not None} for what, values in told.items()}
+    return json.dumps({"numRecords": row.get("num_records"), **known}, default=_bound_text)
+
+
+def _bound_text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _given(partition: dict[str, object] | None) -> dict[str, object]:

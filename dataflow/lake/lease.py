@@ -14,9 +14,10 @@ import psutil
 
 from dataflow.errors import CommitConflict, DataFlowError, LeaseHeld, LeaseLost
 from dataflow.lake.commit import Lock, fence
+from dataflow.lake.fold import fold
 from dataflow.lake.journal import Entry, Journal, Kind
 from dataflow.lake.lake import Lake
-from dataflow.lake.state import Clean, Lease, PipelineState, fold
+from dataflow.lake.state import Lease, PipelineState, Released
 from dataflow.model import Frozen
 
 _ATTEMPTS = 20
@@ -40,6 +41,8 @@ class HeldLease:
         """What the journal said when the lease was taken; entries of this run are folded in on ``refresh``."""
         self.took_over = took_over
         self.lost: LeaseLost | None = None
+        self.recorded = 0
+        """Judgements up to this journal entry are in the tables of the quality history."""
         self._journal = Journal(lake)
         self._stopped = threading.Event()
         self._heart: threading.Thread | None = None
@@ -81,7 +84,7 @@ class HeldLease:
     def release(self, *, clean: bool) -> None:
         """Give the lease back. ``clean`` says that no staged file was left behind."""
         self.stop()
-        self.record("released", Clean(clean=clean))
+        self.record("released", Released(clean=clean, recorded=self.recorded))
         self._journal.archive(self._checkpoints, self.lock)
 
     def _checkpoints(self, entries: list[Entry]) -> list[Entry]:

@@ -39,6 +39,8 @@ class Target:
     partition_by: tuple[str, ...] = ()
     compression: Compression = "zstd"
     compression_level: int | None = None
+    private: tuple[str, ...] = ()
+    """Columns of which the log keeps no bounds: they are values of rows."""
     nth: int = 0
     """Counts the writes of one unit with the same role: none overwrites another."""
 
@@ -88,7 +90,7 @@ class Sink:
                 column=blank[0],
             )
         with self.lake.fs.open(place, "rb") as file:
-            stats = footer_statistics(file)
+            stats = footer_statistics(file, private=self.target.private)
         return StagedFile(
             table=self.target.table,
             path=relative,

@@ -1,16 +1,10 @@
-"""What the journal says of a pipeline: the fold of its entries."""
+"""What the journal says of a pipeline, and the bodies of the entries that say it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
-from pydantic import ValidationError
-
-from dataflow.errors import LakeCorrupt
 from dataflow.lake.commit import TableChange
-from dataflow.lake.journal import Entry
 from dataflow.model import Frozen, RowCounts, TableVersion, Unit, Verdict
 
 
@@ -75,6 +69,22 @@ class Intent(Frozen):
     verdict: Verdict | None = None
     event_time_max: datetime | None = None
     late_steps: tuple[LateStep, ...] = ()
+    replays: bool = False
+    """The batch sends quarantined rows again: how far the stage has come with its inputs stays as it was."""
+
+
+class Judgement(Frozen):
+    """What a gate said of a batch, and whether the batch was published."""
+
+    stage: str
+    batch_id: str
+    run_id: str
+    judged_at: datetime
+    counts: RowCounts
+    verdict: Verdict
+    published: bool
+    seq: int = 0
+    """Number of the journal entry that tells it."""
 
 
 class StageState(Frozen):
@@ -88,6 +98,9 @@ class StageState(Frozen):
     units: dict[str, UnitState] = {}
     inputs: tuple[TableVersion, ...] = ()
     outputs: tuple[TableVersion, ...] = ()
+    counts: RowCounts = RowCounts()
+    """Of the last batch, as is ``verdict``."""
+    verdict: Verdict | None = None
     event_time_max: datetime | None = None
     late_steps: tuple[LateStep, ...] = ()
 
@@ -107,6 +120,8 @@ class PipelineState(Frozen):
     """Runs that may have left staged files behind."""
     release: dict[str, int] = {}
     """The table versions that the last whole run published together."""
+    judgements: tuple[Judgement, ...] = ()
+    """Not known yet to be in the tables of the quality history."""
 
     def stage(self, name: str) -> StageState:
         return self.stages.get(name, StageState())
@@ -121,119 +136,6 @@ class PipelineState(Frozen):
 def file_key(source: str, name: str) -> str:
     """Under which a source's file is kept in ``PipelineState.files``."""
     return f"{source}\x1f{name}"
-
-
-def fold(entries: Iterable[Entry]) -> dict[str, PipelineState]:
-    """The state of every pipeline, by name."""
-    folds: dict[str, _Fold] = {}
-    for entry in entries:
-        folds.setdefault(entry.pipeline, _Fold(entry.pipeline)).take(entry)
-    return {name: folded.state() for name, folded in folds.items()}
-
-
-class _Fold:
-    """The fold under way: frozen models are made once, at the end."""
-
-    def __init__(self, pipeline: str) -> None:
-        self.pipeline = pipeline
-        self.data: dict[str, Any] = {}
-        self.lease: Lease | None = None
-        self.stages: dict[str, StageState] = {}
-        self.files: dict[str, FileRecord] = {}
-        self.next_file_id = 1
-        self.intents: dict[str, Intent] = {}
-        self.unswept: list[str] = []
-        self.release: dict[str, int] = {}
-
-    def state(self) -> PipelineState:
-        return PipelineState(
-            pipeline=self.pipeline,
-            lease=self.lease,
-            stages=self.stages,
-            files=self.files,
-            next_file_id=self.next_file_id,
-            intents=self.intents,
-            unswept=tuple(self.unswept),
-            release=self.release,
-        )
-
-    def take(self, entry: Entry) -> None:
-        try:
-            getattr(self, f"_take_{entry.kind}")(entry)
-        except ValidationError as error:
-            raise LakeCorrupt(
-                f"journal entry {entry.seq} ({entry.kind} of pipeline {entry.pipeline!r}) cannot be understood: {error.errors()[0]['msg']}; "
-                f"where a newer dataflow wrote it, update this one, else restore the lake's _journal to version {entry.seq - 1}",
-                pipeline=entry.pipeline,
-            ) from error
-
-    def _take_checkpoint(self, entry: Entry) -> None:
-        saved = PipelineState.model_validate_json(entry.body)
-        self.lease, self.next_file_id, self.release = saved.lease, saved.next_file_id, saved.release
-        self.stages, self.files, self.intents = dict(saved.stages), dict(saved.files), dict(saved.intents)
-        self.unswept = list(saved.unswept)
-
-    def _take_lease(self, entry: Entry) -> None:
-        if self.lease is not None and not self.lease.clean:
-            self._leave_unswept(self.lease.run_id)
-        self.lease = Lease.model_validate_json(entry.body).model_copy(update={"beat_at": entry.at})
-
-    def _take_beat(self, entry: Entry) -> None:
-        if self.lease is not None and self.lease.run_id == entry.run_id:
-            self.lease = self.lease.model_copy(update={"beat_at": entry.at})
-
-    def _take_released(self, entry: Entry) -> None:
-        if self.lease is not None and self.lease.run_id == entry.run_id:
-            self.lease = self.lease.model_copy(
-                update={"released": True, "clean": Clean.model_validate_json(entry.body).clean}
-            )
-
-    def _leave_unswept(self, run_id: str) -> None:
-        if run_id not in self.unswept:
-            self.unswept.append(run_id)
-
-    def _take_swept(self, entry: Entry) -> None:
-        self.unswept = []
-
-    def _take_files(self, entry: Entry) -> None:
-        for record in Files.model_validate_json(entry.body).files:
-            self.files[file_key(record.source, record.name)] = record
-            self.next_file_id = max(self.next_file_id, record.file_id + 1)
-
-    def _take_intent(self, entry: Entry) -> None:
-        intent = Intent.model_validate_json(entry.body)
-        self.intents[intent.batch_id] = intent
-
-    def _take_abandoned(self, entry: Entry) -> None:
-        intent = self.intents.pop(entry.batch_id or "", None)
-        if intent is not None:
-            # Some of its tables may know the number already: the next batch takes another.
-            before = self.stages.get(intent.stage, StageState())
-            self.stages[intent.stage] = before.model_copy(update={"seq": intent.seq})
-
-    def _take_published(self, entry: Entry) -> None:
-        intent = self.intents.pop(entry.batch_id or "", None)
-        if intent is None:
-            return
-        before = self.stages.get(intent.stage, StageState())
-        units = before.units if before.epoch == intent.epoch else {}
-        gone = {unit.id for unit in intent.dropped}
-        outputs = {o.table: o for o in (*before.outputs, *Outputs.model_validate_json(entry.body).outputs)}
-        self.stages[intent.stage] = StageState(
-            epoch=intent.epoch,
-            seq=intent.seq,
-            batch_id=intent.batch_id,
-            fingerprint=intent.fingerprint,
-            published_at=entry.at,
-            units={k: u for k, u in units.items() if k not in gone} | {u.unit.id: u for u in intent.units},
-            inputs=intent.inputs,
-            outputs=tuple(outputs.values()),
-            event_time_max=max((t for t in (before.event_time_max, intent.event_time_max) if t), default=None),
-            late_steps=intent.late_steps,
-        )
-
-    def _take_release(self, entry: Entry) -> None:
-        self.release = Release.model_validate_json(entry.body).tables
 
 
 class Files(Frozen):
@@ -254,7 +156,9 @@ class Release(Frozen):
     tables: dict[str, int]
 
 
-class Clean(Frozen):
+class Released(Frozen):
     """Body of a ``released`` entry."""
 
     clean: bool
+    recorded: int = 0
+    """Judgements up to this entry are in the tables of the quality history."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataflow.incremental.fingerprint import code_fingerprint
 from dataflow.model import digest
+from dataflow.quality.rules import ValidationRule
 from dataflow.sources import Source
 from dataflow.workflow import Stage
 
@@ -14,7 +15,7 @@ def stage_fingerprint(stage: Stage, source: Source | None = None) -> str:
     storage = stage.storage.model_dump_json(exclude={"format"})
     window = stage.window.model_dump_json(exclude={"trigger_interval"}) if stage.window else ""
     rules = [
-        (r.name, r.predicate, sorted((r.expectation or {}).items(), key=str), r.severity, r.mostly, r.on_fail)
+        (r.name, r.predicate, sorted((r.expectation or {}).items(), key=str), r.severity, r.mostly, r.scope, _route(r))
         for r in stage.gate
     ]
     return digest(
@@ -28,4 +29,13 @@ def stage_fingerprint(stage: Stage, source: Source | None = None) -> str:
         window,
         storage,
         rules,
+        stage.pii,
     )
+
+
+def _route(rule: ValidationRule) -> tuple[object, ...]:
+    """What failing does, told by what a repair's code does."""
+    repair = rule.repair
+    if repair is not None:
+        return "repair", repair.column, code_fingerprint(repair.function)
+    return rule.route, rule.branch

@@ -28,6 +28,8 @@ class PlannedUnit:
     record: FileRecord | None = None
     added: tuple[str, ...] | None = None
     """Files that the first input gained since the last batch, where only these are read."""
+    replays: tuple[str, ...] = ()
+    """Quarantined rows of the unit that are sent again, in the place of its input."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class StagePlan:
     def merges(self) -> bool:
         """Whether the batch adds to what is published, rather than replacing its units."""
         return any(u.added is not None for u in self.units)
+
+    @property
+    def replays(self) -> bool:
+        """Whether the batch sends quarantined rows again."""
+        return any(u.replays for u in self.units)
 
     @property
     def rows(self) -> int:

@@ -15,8 +15,10 @@ from sqlglot.tokenizer_core import TokenType
 from sqlglot.tokens import Tokenizer
 
 from dataflow.errors import ConfigError
+from dataflow.quality.functions import VALUES
 from dataflow.quality.patterns import RefusedError
-from dataflow.quality.syntax import ALLOWED, VALUES, Node, build
+from dataflow.quality.refusals import ALLOWED
+from dataflow.quality.syntax import Node, build
 
 
 class PredicateDialect(Dialect):
@@ -58,7 +60,7 @@ def parse_predicate(text: str, rule: str = "predicate") -> Predicate:
         ('distance', 'origin')
     """
     try:
-        tree = _parse(text)
+        tree = tree_of(text)
         columns = tuple(sorted({column.name for column in tree.find_all(exp.Column)}))
         expr = build(tree)
         if isinstance(tree.unnest(), VALUES):
@@ -76,7 +78,11 @@ def parse_predicate(text: str, rule: str = "predicate") -> Predicate:
     return Predicate(text, expr, columns)
 
 
-def _parse(text: str) -> Node:
+def tree_of(text: str) -> Node:
+    """The syntax of one statement, whatever it holds.
+
+    Errors: RefusedError for what is no SQL, and for none or several statements.
+    """
     try:
         trees: list[Any] = sqlglot.parse(text, dialect=PredicateDialect)
     except ParseError as error:

@@ -13,6 +13,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel
 
 from dataflow.config import (
+    AlertConfig,
+    Alerts,
     CacheConfig,
     DeduplicateConfig,
     Document,
@@ -35,15 +37,17 @@ from dataflow.config import (
     validated,
 )
 from dataflow.errors import ConfigError
+from dataflow.quality.when import Condition, When
 from dataflow.workflow import graph
 from dataflow.workflow.functions import find_function
-from dataflow.workflow.gates import Rule, declare_rules
+from dataflow.workflow.gates import Limit, Rule, declare_limit, declare_rules
 from dataflow.workflow.resolution import resolve
 from dataflow.workflow.stage import Stage
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NAMING = "a name is made of small letters, digits and single underscores, and begins with a letter"
-_OF_STAGE = tuple(key for key in TaskConfig.model_fields if key not in ("function", "depends_on", "gate"))
+_APART = ("function", "depends_on", "gate", "quarantine_limit", "when")
+_OF_STAGE = tuple(key for key in TaskConfig.model_fields if key not in _APART)
 
 
 class Workflow:
@@ -55,12 +59,23 @@ class Workflow:
     Errors: ConfigError, naming the stage and the key, as early as something can be known to be wrong.
     """
 
-    def __init__(self, name: str, lake: str | os.PathLike[str] | None = None, *, run: RunConfig | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        lake: str | os.PathLike[str] | None = None,
+        *,
+        run: RunConfig | None = None,
+        alerts: Sequence[AlertConfig | Mapping[str, Any]] = (),
+        data_docs: bool = True,
+    ) -> None:
         if not _NAME.fullmatch(name):
             raise ConfigError(f"workflow {name!r}: {_NAMING}")
         self.name = name
         self.lake = None if lake is None else anchored(os.fspath(lake), Path.cwd())
         self.run = run or RunConfig()
+        told = partial(_place, f"workflow {name!r}")
+        self.alerts = validated(Alerts, {"alerts": alerts}, told).alerts
+        self.data_docs = data_docs
         self._document: Document | None = None
         self._drafts: dict[str, Stage] = {}
         self._resolved: dict[str, Stage] | None = None
@@ -80,7 +95,8 @@ class Workflow:
         """
         loaded = load_document(path, overrides=overrides, env=env)
         config = loaded.config
-        workflow = cls(config.pipeline, config.lake if lake is None else lake, run=config.run)
+        at = config.lake if lake is None else lake
+        workflow = cls(config.pipeline, at, run=config.run, alerts=config.alerts, data_docs=config.data_docs)
         workflow._document = loaded.document
         problems: list[str] = []
         for name, source in config.sources.items():
@@ -101,8 +117,9 @@ class Workflow:
         source = validated(SourceConfig, given, place)
         source_settings(source, place)
         bare = SourceConfig(type=source.type, options=anchored_options(source.options, Path.cwd()))
-        shared = {key: getattr(source, key) for key in ("storage", "retry", "cache")}
-        self._add(Stage(name, "source", bare, gate=declare_rules(source.gate, place), **shared))
+        shared = {key: getattr(source, key) for key in ("pii", "storage", "retry", "cache")}
+        gate, limit = declare_rules(source.gate, place), declare_limit(source.quarantine_limit, place)
+        self._add(Stage(name, "source", bare, gate=gate, quarantine_limit=limit, **shared))
 
     def add_task(
         self,
@@ -114,27 +131,40 @@ class Workflow:
         rows: Literal["any", "preserved", "grouped"] = "any",
         members: str | None = None,
         gate: Sequence[Rule] = (),
+        quarantine_limit: Limit | None = None,
+        pii: Sequence[str] = (),
+        when: str | Condition | None = None,
         **options: Any,
     ) -> None:
         """Compute the table ``name`` by a function that takes and returns LazyFrames.
 
         ``function`` may be an import string, ``package.module:function``. Its inputs are those of ``depends_on``,
         in the order of its parameters; else the stages that its parameters are named after.
+        It runs only where ``when`` holds: a condition on what the gates of earlier stages found, as SQL over
+        ``stage.rule.metric``, or a function of their quality metrics.
         ``options`` are the other keys of ``TaskConfig``: deduplicate, incremental, window, storage, retry, cache.
         """
         place = self._placer("task", name)
         named = {"depends_on": depends_on or (), "partition_by": partition_by, "rows": rows, "members": members}
+        named |= {"quarantine_limit": quarantine_limit, "pii": pii, "when": None if callable(when) else when}
         task = validated(TaskConfig, {**options, **named, "function": "given"}, place)
         with placed(place, "function"):
             found = find_function(function)
+        with placed(place, "when"):
+            condition = None if when is None else When(when)
         fields = {key: getattr(task, key) for key in _OF_STAGE}
-        self._add(Stage(name, "task", None, found, task.depends_on, gate=declare_rules(gate, place), **fields))
+        fields |= {"gate": declare_rules(gate, place), "quarantine_limit": declare_limit(quarantine_limit, place)}
+        self._add(Stage(name, "task", None, found, task.depends_on, when=condition, **fields))
 
-    def add_quality_gate(self, stage: str, rules: Sequence[Rule]) -> None:
-        """Check what ``stage`` produces before it is published; rules of several calls add up."""
+    def add_quality_gate(self, stage: str, rules: Sequence[Rule], *, limit: Limit | None = None) -> None:
+        """Check what ``stage`` produces before it is published; rules of several calls add up.
+
+        ``limit`` is the most that the gate may set aside, ``{"rows": 100, "share": "1 %"}``; the last one counts.
+        """
         draft = self._draft(stage)
         place = self._placer(draft.kind, stage)
-        self._change(stage, gate=declare_rules(rules, place, draft.gate))
+        gate, allowed = declare_rules(rules, place, draft.gate), declare_limit(limit, place)
+        self._change(stage, gate=gate, quarantine_limit=allowed or draft.quarantine_limit)
 
     def configure_incremental(self, stage: str, config: IncrementalConfig | Mapping[str, Any]) -> None:
         """Merge only new input rows into the table, by key."""
@@ -205,4 +235,8 @@ class Workflow:
         document = self._document
         if document is not None:
             return partial(document.place, "sources" if kind == "source" else "stages", name)
-        return lambda *key: f"{kind} {name!r}" + (f": {'.'.join(map(str, key))}" if key else "")
+        return partial(_place, f"{kind} {name!r}")
+
+
+def _place(what: str, *key: str | int) -> str:
+    return what + (f": {'.'.join(map(str, key))}" if key else "")

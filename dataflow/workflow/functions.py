@@ -1,4 +1,4 @@
-"""The functions of tasks: found by import string, fit to be called with tables."""
+"""The functions of tasks and repairs: found by import string, fit to be called."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from dataflow.errors import ConfigError, hint
 
 
-def find_function(function: Callable[..., Any] | str) -> Callable[..., Any]:
+def find_function(function: Callable[..., Any] | str, returns: str = "a LazyFrame") -> Callable[..., Any]:
     """The function itself, or the one that ``package.module:function`` names.
 
     Errors: ConfigError where there is no such module or name, or where it is not a plain function.
@@ -21,7 +21,7 @@ def find_function(function: Callable[..., Any] | str) -> Callable[..., Any]:
     if not callable(found):
         raise ConfigError(f"{function} is of type {type(found).__name__}, not a function", key="function")
     if inspect.iscoroutinefunction(found) or inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found):
-        raise ConfigError(f"{name_of(found)} must be a plain function that returns a LazyFrame", key="function")
+        raise ConfigError(f"{name_of(found)} must be a plain function that returns {returns}", key="function")
     return found
 
 

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from dataflow.errors import ConfigError, PlanError, hint
 
 
-def topological(inputs: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """The stages, inputs first; among those that are ready, in the order of declaration.
+def topological(after: Mapping[str, tuple[str, ...]], why: Mapping[tuple[str, str], str] | None = None) -> list[str]:
+    """The stages, each after those that it waits for; among those that are ready, in the order of declaration.
 
+    ``why`` says of pairs (stage, what it waits for) why that is, where it is no input.
     Errors: PlanError that walks around the cycle.
 
     Example:
         >>> topological({"b": ("a",), "c": (), "a": ()})
         ['c', 'a', 'b']
     """
-    rank = {name: number for number, name in enumerate(inputs)}
-    sorter = TopologicalSorter(inputs)
+    rank = {name: number for number, name in enumerate(after)}
+    sorter = TopologicalSorter(after)
     try:
         sorter.prepare()
     except CycleError as error:
         cycle: list[str] = error.args[1]
-        walk = " → ".join(cycle)
-        raise PlanError(
-            f"stages need each other in a circle: {walk}; take one of these inputs out", cycle=tuple(cycle)
-        ) from None
+        pairs = [(stage, before) for before, stage in pairwise(cycle)]
+        reasons = [
+            f"{stage} waits for {before}: {(why or {})[stage, before]}"
+            for stage, before in pairs
+            if (stage, before) in (why or {})
+        ]
+        told = f" ({'; '.join(reasons)}); undo one of these" if reasons else "; take one of these inputs out"
+        raise PlanError(f"stages need each other in a circle: {' → '.join(cycle)}{told}", cycle=tuple(cycle)) from None
     order: list[str] = []
     while sorter.is_active():
         ready = sorted(sorter.get_ready(), key=rank.__getitem__)
@@ -56,17 +62,18 @@ def select(inputs: Mapping[str, tuple[str, ...]], expressions: str | Iterable[st
         if name not in inputs:
             raise ConfigError(f"--select {part}: unknown stage {name!r}{hint(name, inputs)}", key="select")
         chosen.add(name)
-        chosen |= _reachable(name, inputs) if part.startswith("+") else set()
-        chosen |= _reachable(name, readers) if part.endswith("+") else set()
+        chosen |= upstream(name, inputs).keys() if part.startswith("+") else set()
+        chosen |= upstream(name, readers).keys() if part.endswith("+") else set()
     return chosen
 
 
-def _reachable(start: str, edges: Mapping[str, tuple[str, ...]]) -> set[str]:
-    found: set[str] = set()
-    open_ends = [start]
+def upstream(stage: str, inputs: Mapping[str, tuple[str, ...]]) -> dict[str, None]:
+    """All that ``stage`` needs, its own inputs first."""
+    found: dict[str, None] = {}
+    open_ends = [stage]
     while open_ends:
-        for name in edges[open_ends.pop()]:
+        for name in inputs[open_ends.pop(0)]:
             if name not in found:
-                found.add(name)
+                found[name] = None
                 open_ends.append(name)
     return found

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 from dataflow.config import Place, as_error, collected, placed
 from dataflow.errors import PlanError
 from dataflow.workflow.graph import topological
 from dataflow.workflow.inputs import resolve_inputs
+from dataflow.workflow.order import Order
 from dataflow.workflow.stage import Stage, contradictions
 
 
@@ -24,10 +26,25 @@ def resolve(drafts: Mapping[str, Stage], placer: Callable[[str, str], Place]) ->
             stages[name] = _resolve_stage(draft, drafts, placer(draft.kind, name))
     if problems:
         raise as_error(problems)
+    order = Order(stages)
+    for name, stage in stages.items():
+        for mistake in order.mistakes(stage):
+            problems.append(f"{placer(stage.kind, name)(*mistake.key)}: {mistake}")
+    if problems:
+        raise as_error(problems)
+    linked = {name: order.linked(stage) for name, stage in stages.items()}
+    waits = {(wait.stage, wait.after): wait for stage in stages.values() for wait in order.waits(stage)}
+    # What is an input is so in the first place.
+    apart = {pair: wait for pair, wait in waits.items() if pair[1] not in stages[pair[0]].inputs}
     try:
-        return {name: stages[name] for name in topological({n: s.inputs for n, s in stages.items()})}
+        ranked = topological({n: s.after for n, s in linked.items()}, {pair: wait.why for pair, wait in apart.items()})
     except PlanError as error:
-        raise PlanError(f"{placer('task', error.cycle[0])('depends_on')}: {error}", cycle=error.cycle) from None
+        pairs = [(stage, before) for before, stage in pairwise(error.cycle)]
+        by, key = next(
+            ((apart[p].declared_by, apart[p].key) for p in pairs if p in apart), (error.cycle[0], ("depends_on",))
+        )
+        raise PlanError(f"{placer(stages[by].kind, by)(*key)}: {error}", cycle=error.cycle) from None
+    return {name: linked[name] for name in ranked}
 
 
 def _resolve_stage(draft: Stage, drafts: Mapping[str, Stage], place: Place) -> Stage:

@@ -15,7 +15,9 @@ from dataflow.config import (
     StorageConfig,
     WindowConfig,
 )
-from dataflow.quality.rules import ValidationRule
+from dataflow.quality.routes import QuarantineLimit
+from dataflow.quality.rules import SINGLE_ROWS, ValidationRule
+from dataflow.quality.when import When
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,17 @@ class Stage:
     rows: Literal["any", "preserved", "grouped"] = "any"
     members: str | None = None
     gate: tuple[ValidationRule, ...] = ()
+    quarantine_limit: QuarantineLimit | None = None
+    """How much the gate may set aside before it refuses the batch."""
+    pii: tuple[str, ...] = ()
+    """Columns whose values nothing but the tables shows."""
+    when: When | None = None
+    """The stage runs only where this holds."""
+    after: tuple[str, ...] = ()
+    """What the stage waits for: its inputs, then tables that its rules refer to, stages that its condition reads,
+    and those that may branch to it."""
+    branch_of: tuple[str, ...] = ()
+    """The stages whose rules may branch to this one."""
     deduplicate: DeduplicateConfig | None = None
     incremental: IncrementalConfig | None = None
     window: WindowConfig | None = None
@@ -47,6 +60,11 @@ def contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
         yield "members", "is missing: with rows: grouped it names the column that counts the rows of each group"
     if stage.members is not None and stage.rows != "grouped":
         yield "members", f"counts the rows of groups, but rows is {stage.rows}; say rows: grouped, or leave members out"
+    if stage.quarantine_limit is not None and not any(rule.route in SINGLE_ROWS for rule in stage.gate):
+        yield (
+            "quarantine_limit",
+            "limits what rules set aside, and no rule of this stage does; give one on_fail: quarantine, drop or a repair",
+        )
     if stage.incremental is not None:
         yield from _incremental_contradictions(stage)
     stored = stage.storage.partition_by

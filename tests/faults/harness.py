@@ -66,13 +66,16 @@ class Case:
     deliveries: int = 1
     lease_seconds: float = LEASE_SECONDS
     runner: Literal["inline", "prefect"] = "inline"
+    replays: str | None = None
+    """A stage whose quarantined rows are sent again, instead of a run."""
 
     def workflow(self) -> Workflow:
         return PIPELINES[self.pipeline](self.inputs, self.lake, self.deliveries, self.lease_seconds)
 
     def run(self) -> RunReport:
         """Run it here, without faults."""
-        return Engine(runner=self.runner).execute(self.workflow())
+        engine = Engine(runner=self.runner)
+        return engine.replay(self.workflow(), self.replays) if self.replays else engine.execute(self.workflow())
 
 
 @contextmanager

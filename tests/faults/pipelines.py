@@ -48,6 +48,10 @@ def clean(orders: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+def halve(amount: pl.Expr) -> pl.Expr:
+    return amount / 2
+
+
 def price(clean_orders: pl.LazyFrame, customers: pl.LazyFrame) -> pl.LazyFrame:
     return clean_orders.join(customers, on="customer", how="left", maintain_order="left")
 
@@ -77,7 +81,11 @@ def shop(inputs: Path, lake: Path, deliveries: int, lease_seconds: float = LEASE
         **month,
         rows="preserved",
         deduplicate={"key": ["month", "order_id", "updated_at"]},
-        gate=[dataflow.ValidationRule("amount_is_positive", "amount IS NOT NULL AND amount >= 0")],
+        gate=[
+            dataflow.ValidationRule("amount_is_positive", "amount IS NOT NULL AND amount >= 0"),
+            dataflow.ValidationRule("customer_is_known", "customer <> 'c8'", on_fail="drop"),
+            dataflow.ValidationRule("amount_is_small", "amount < 130", on_fail=dataflow.Repair("amount", halve)),
+        ],
         storage=month,
         **NOW,
     )
@@ -132,4 +140,12 @@ def _write(path: Path, rows: Sequence[str]) -> None:
     path.write_text("\n".join(["order_id,customer,month,amount,ordered_at,updated_at", *rows]) + "\n")
 
 
-PIPELINES: dict[str, Callable[..., dataflow.Workflow]] = {"flights": flights, "shop": shop}
+def refused(inputs: Path, lake: Path, deliveries: int, lease_seconds: float = LEASE_SECONDS) -> dataflow.Workflow:
+    """A source whose gate lets nothing through."""
+    workflow = dataflow.Workflow("refused", lake=lake)
+    workflow.add_source("orders", {"path": str(inputs / "delivery-1"), **NOW})
+    workflow.add_quality_gate("orders", [dataflow.ValidationRule("nobody", "customer = 'nobody'", on_fail="fail")])
+    return workflow
+
+
+PIPELINES: dict[str, Callable[..., dataflow.Workflow]] = {"flights": flights, "shop": shop, "refused": refused}

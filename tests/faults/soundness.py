@@ -14,10 +14,19 @@ from deltalake import DeltaTable
 from dataflow.lake.journal import Journal
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import read_state
-from dataflow.lake.state import Intent
+from dataflow.lake.state import Intent, Judgement
 from tests.faults.harness import Case
 
-OF_THE_RUN = ("_batch_id", "_ingested_at", "_quarantined_at")
+OF_THE_RUN = (
+    "_batch_id",
+    "_ingested_at",
+    "_quarantine_id",
+    "_quarantined_at",
+    "_dropped_at",
+    "_repaired_at",
+    "_replayed_at",
+    "_replayed_in",
+)
 """Columns that say which run wrote a row, and when."""
 
 
@@ -64,6 +73,7 @@ def assert_sound(case: Case) -> None:
     heads = {name: DeltaTable(str(case.lake / name)).version() for name in case.workflow().stages}
     assert heads == state.release
     _assert_books(case, lake)
+    _assert_history(lake)
 
 
 def orphans(lake: Path) -> dict[str, list[str]]:
@@ -87,6 +97,24 @@ def _logged(table: Path) -> set[str]:
     return named
 
 
+def _assert_history(lake: Lake) -> None:
+    """Every verdict that the journal tells of is in the history once."""
+    entries = Journal(lake).entries(archived=True)
+    intents = {e.batch_id: Intent.model_validate_json(e.body) for e in entries if e.kind == "intent"}
+    told = [(str(e.batch_id), True, intents[e.batch_id].verdict) for e in entries if e.kind == "published"]
+    refused = [Judgement.model_validate_json(e.body) for e in entries if e.kind == "judged"]
+    told += [(judgement.batch_id, False, judgement.verdict) for judgement in refused]
+    judged = sorted((batch, published) for batch, published, verdict in told if verdict and verdict.results)
+    rules = sorted((batch, r.rule) for batch, _, verdict in told if verdict for r in verdict.results)
+    if judged:
+        batches = pl.read_delta(lake.table_uri("_quality_batches")).select("batch_id", "published").rows()
+        assert judged == sorted(batches)
+        assert rules == sorted(pl.read_delta(lake.table_uri("_quality_rules")).select("batch_id", "rule").rows())
+    for table in ("_quality_batches", "_quality_rules"):
+        left = {p.name for p in Path(lake.path(table)).glob("*.parquet")} - _logged(Path(lake.path(table)))
+        assert set() == left, table
+
+
 def _assert_books(case: Case, lake: Lake) -> None:
     """Published batches, added up from the journal, are what lies in the tables."""
     entries = Journal(lake).entries(archived=True)
@@ -106,7 +134,9 @@ def _assert_books(case: Case, lake: Lake) -> None:
         aside = sum(f.rows for c in intent.changes for f in c.adds if f.role == "side")
         counts = intent.counts
         assert counts.published == new
-        assert counts.quarantined + counts.late + counts.deduplicated == aside
+        sent_again = counts.read if intent.replays else 0
+        ends = counts.quarantined + counts.dropped + counts.late + counts.deduplicated
+        assert ends + counts.repaired + sent_again == aside
     for table in tables(case.lake):
         names = {os.path.relpath(u, case.lake / table) for u in DeltaTable(str(case.lake / table)).file_uris()}
         assert names == set(held[table]), table

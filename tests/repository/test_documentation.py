@@ -8,14 +8,21 @@ import pytest
 from dataflow.config import (
     CacheConfig,
     DeduplicateConfig,
+    EmailAlert,
     IncrementalConfig,
     PipelineConfig,
+    QuarantineLimitConfig,
+    RepairConfig,
     RetryConfig,
+    RouteConfig,
     RuleConfig,
     RunConfig,
+    SlackAlert,
     StageOptions,
     StorageConfig,
+    SuiteConfig,
     TaskConfig,
+    WebhookAlert,
     WindowConfig,
 )
 from dataflow.sources.file import FileConfig
@@ -23,8 +30,9 @@ from dataflow.sources.file import FileConfig
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "flows" / "README.md"])
 MODELS = [
-    CacheConfig, DeduplicateConfig, FileConfig, IncrementalConfig, PipelineConfig, RetryConfig, RuleConfig, RunConfig,
-    StageOptions, StorageConfig, TaskConfig, WindowConfig,
+    CacheConfig, DeduplicateConfig, EmailAlert, FileConfig, IncrementalConfig, PipelineConfig, QuarantineLimitConfig,
+    RepairConfig, RetryConfig, RouteConfig, RuleConfig, RunConfig, SlackAlert, StageOptions, StorageConfig, SuiteConfig,
+    TaskConfig, WebhookAlert, WindowConfig,
 ]  # fmt: skip
 
 

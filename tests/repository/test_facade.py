@@ -7,6 +7,8 @@ import dataflow
 
 PUBLIC = [
     "BooksUnbalanced",
+    "Branch",
+    "Chosen",
     "CommitConflict",
     "ConfigError",
     "DataFlowError",
@@ -22,6 +24,8 @@ PUBLIC = [
     "PipelineConfig",
     "PlanError",
     "QualityError",
+    "QuarantineLimit",
+    "Repair",
     "RunReport",
     "SchemaConflict",
     "SchemaDrift",

@@ -8,8 +8,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from dataflow.model import RunReport
-from tasks.artifacts import artifacts, efficiency, markdown, show, verdicts
+from dataflow.model import RuleResult, RunReport, Verdict
+from tasks.artifacts import artifacts, efficiency, gate, markdown, show
 from tasks.runner import PrefectRunner
 from tests.tasks.runs import REFUSAL, context, flow_run_of, report, stage_report
 
@@ -31,11 +31,11 @@ def test_the_report_says_in_words_and_as_a_table_what_the_run_did():
 **Completed.** 3 stages: 2 published, 1 skipped; 12,345 rows read from sources. \
 Run `{run.run_id}` took 3.2 s; the lake is at `/lake`.
 
-| Stage | State | Read | Published | Deduplicated | Filtered | Quarantined | Late | Seconds | Gate |
-| --- | --- | --: | --: | --: | --: | --: | --: | --: | --- |
-| bronze_flights | published | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 1.2 | no gate |
-| flights | published | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 1.2 | quarantined |
-| daily_delays | skipped | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0.0 | no gate |
+| Stage | State | Gate | Read | Published | Deduplicated | Filtered | Quarantined | Dropped | Repaired | Late | Seconds |
+| --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |
+| bronze_flights | published | no gate | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0 | 0 | 1.2 |
+| flights | published | quarantined | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0 | 0 | 1.2 |
+| daily_delays | skipped | no gate | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0 | 0 | 0.0 |
 
 ## Repaired
 
@@ -46,10 +46,25 @@ What an earlier, interrupted run had left:
 ## Notes
 
 - **bronze_flights**: 4 new files
+- **flights**: quarantined by delay\\_in\\_range: 2 of 100 rows (dep\\_delay BETWEEN -120 AND 2000 \\| null): \
+`pl.read_delta('/lake/flights__quarantine').filter(pl.col('_rules').list.contains('delay_in_range'))`
 - **flights**: 2 rows broke delay_in_range
 """
 
     assert expected == markdown(run)
+
+
+def test_the_report_says_where_the_data_docs_are():
+    assert "the lake is at `/lake`, what its gates found on `/lake/index.html`.\n" in markdown(
+        made(data_docs="/lake/index.html")
+    )
+
+
+@pytest.mark.parametrize("state", ["rejected", "branched"])
+def test_what_a_gate_refuses_is_not_published(state: Any):
+    run = report(context(), stages=(stage_report(state=state),))
+
+    assert f"| flights | {state} | quarantined | 12,345 | 0 | 0 | 0 | 2 | 0 | 0 | 0 | 1.2 |" in markdown(run)
 
 
 def test_a_cell_or_note_cannot_break_the_page():
@@ -66,27 +81,47 @@ def test_trouble_comes_first_among_the_notes():
     run = report(context(), "rejected", (stage_report(state="rejected", reason="4 new files", verdict=verdict),))
 
     expected = (
-        "- **flights**: flights was rejected by its gate: keys_unique (3 of 1,000 rows broke it).\n"
+        "- **flights**: flights was rejected by its gate: keys_unique (3 of 1,000 rows).\n"
+        "- **flights**: refused by keys\\_unique: 3 of 1,000 rows\n"
         "- **flights**: 2 rows broke delay_in_range\n"
     )
 
     assert markdown(run).endswith(expected)
 
 
-def test_verdicts_have_one_row_for_each_stage_and_rule():
-    first, second = verdicts(made())
+def test_a_gate_is_a_table_of_its_rules():
+    first, second = gate(stage_report(), "/lake")
 
     assert {
-        "stage": "flights",
         "rule": "delay_in_range",
+        "says": "dep_delay BETWEEN -120 AND 2000 | null",
         "severity": "critical",
+        "scope": "row",
         "route": "quarantine",
-        "success": False,
+        "evidence": "scan",
         "checked": 100,
         "failed": 2,
-        "statement": "dep_delay BETWEEN -120 AND 2000 | null",
+        "repaired": 0,
+        "share": 0.02,
+        "found": None,
+        "result": "failed",
+        "rows": "",
+        "see": "pl.read_delta('/lake/flights__quarantine').filter(pl.col('_rules').list.contains('delay_in_range'))",
     } == first
-    assert ("rows", True) == (second["rule"], second["success"])
+    assert ("rows", "passed", 100, 0, "") == tuple(second[key] for key in ("rule", "result", "found", "share", "see"))
+
+
+def test_a_gate_tells_branches_row_ids_and_rules_that_could_not_be_evaluated():
+    results = (
+        RuleResult(rule="urgent", severity="critical", route="branch", branch="triage", success=False, rows=(7, 9)),
+        RuleResult(rule="broken", severity="info", route="measure", success=False, error="no column 'x'"),
+    )
+    verdict = Verdict(stage="flights", batch_id="b", digest="d", results=results)
+    first, second = gate(stage_report(state="branched", verdict=verdict), "/lake")
+
+    assert ("branch to triage", "7, 9") == (first["route"], first["rows"])
+    assert "could not be evaluated: no column 'x'" == second["result"]
+    assert [] == gate(stage_report(verdict=None), "/lake")
 
 
 def test_efficiency_sets_what_was_done_beside_what_was_not():
@@ -102,8 +137,9 @@ def test_efficiency_sets_what_was_done_beside_what_was_not():
     } == efficiency(made())[1]
 
 
-def test_without_gates_there_are_no_verdicts_to_show():
-    run = report(context("daily_delays"), stages=(stage_report(verdict=None),))
+def test_a_stage_without_a_gate_or_rules_has_no_table():
+    empty = Verdict(stage="flights", batch_id="b", digest="d")
+    run = report(context("daily_delays"), stages=(stage_report(verdict=None), stage_report(verdict=empty)))
 
     assert ["daily-delays-report", "daily-delays-efficiency"] == [artifact.key for artifact in artifacts(run)]
 
@@ -119,9 +155,9 @@ def test_a_run_that_did_something_shows_three_artifacts_and_a_skipped_one_none()
 
     PrefectRunner().run(run, lambda: worked)
     found = kept("shown")
-    assert {"shown-report", "shown-verdicts", "shown-efficiency"} == set(found)
+    assert {"shown-report", "shown-flights-gate", "shown-efficiency"} == set(found)
     assert markdown(worked) == found["shown-report"].data
-    assert verdicts(worked) == json.loads(found["shown-verdicts"].data)
+    assert gate(worked.stages[0], worked.lake) == json.loads(found["shown-flights-gate"].data)
     assert efficiency(worked) == json.loads(found["shown-efficiency"].data)
     assert {flow_run_of(run).id} == {artifact.flow_run_id for artifact in found.values()}
 
@@ -140,5 +176,5 @@ def test_artifacts_that_prefect_does_not_take_cost_a_warning_only(caplog: pytest
     assert [
         "flights-report",
         "flights-efficiency",
-        "flights-verdicts",
+        "flights-flights-gate",
     ] == [str(record.args[0]) for record in caplog.records if "could not be made" in record.msg]  # type: ignore[index]

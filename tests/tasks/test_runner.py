@@ -74,7 +74,7 @@ def upstream(run: Any, runs: dict[str, Any]) -> list[str]:
                 state="rejected",
                 verdict=stage_report().verdict.model_copy(update={"results": (REFUSAL,)}),  # type: ignore[union-attr]
             ),
-            ("FAILED", "Rejected", "flights was rejected by its gate: keys_unique (3 of 1,000 rows broke it)."),
+            ("FAILED", "Rejected", "flights was rejected by its gate: keys_unique (3 of 1,000 rows)."),
         ),
         (
             "failed",

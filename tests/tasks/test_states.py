@@ -24,7 +24,7 @@ def test_a_rule_that_could_not_be_evaluated_is_told_with_its_error():
     verdict = stage_report().verdict.model_copy(update={"results": (REFUSAL, broken)})  # type: ignore[union-attr]
     run = report(context(), "rejected", (stage_report(state="rejected", verdict=verdict),))
 
-    expected = "flights was rejected by its gate: keys_unique (3 of 1,000 rows broke it); r (no column 'x')."
+    expected = "flights was rejected by its gate: keys_unique (3 of 1,000 rows); r (no column 'x')."
 
     assert expected == final_state(run).message
 

@@ -11,6 +11,7 @@ from prefect.task_runners import ProcessPoolTaskRunner
 
 from dataflow.config import RetryConfig
 from dataflow.errors import DataFlowError, LakeUnavailable, SourceCorrupt, StageFailed
+from dataflow.model import NotTaken
 from tasks.runner import PrefectRunner
 from tests.tasks.runs import context, end_of, flow_run_of, manifest, run_steps, step, task_runs_of
 
@@ -92,6 +93,17 @@ def test_names_with_braces_are_shown_as_they_are():
     run = context()
     run_steps(run, lambda runner: runner.submit(step(label="file={a}.csv"), lambda: 1).result())
     assert ["flights.stage [file={a}.csv]"] == list(task_runs_of(flow_run_of(run), 1))
+
+
+def test_a_stage_that_does_not_run_ends_skipped_and_the_engine_is_told_why():
+    run, answer = context(), NotTaken(reason="orders was not published: its gate branched to triage")
+
+    taken = run_steps(run, lambda runner: runner.submit(step(label="not taken"), lambda: answer).result())
+
+    assert answer == taken
+    state = task_runs_of(flow_run_of(run), 1)["flights.stage [not taken]"].state
+    assert state is not None
+    assert ("COMPLETED", "Skipped", answer.reason) == (state.type.value, state.name, state.message)
 
 
 AT_ONCE = RetryConfig(attempts=3, delay_seconds=0)

@@ -124,8 +124,10 @@ def test_the_report_is_json_at_both_ends(made: Made):
     report = done(made.run(workflow))
 
     assert report == RunReport.model_validate_json(report.model_dump_json())
-    small = {"severity": "warning", "route": "warn", "success": False, "checked": 2, "failed": 1, "observed": None}
-    assert {"b": {"small": small}} == report.quality_metrics
+    small = report.quality_metrics["b"]["small"]
+    expected = {"severity": "warning", "route": "warn", "scope": "row", "success": False, "checked": 2, "failed": 1}
+    assert expected == {name: small[name] for name in expected}
+    assert {"observed", "repaired", "rows", "evidence", "branch"} == small.keys() - expected.keys()
     assert "warned" == report.stage("b").verdict.outcome  # pyright: ignore[reportOptionalMemberAccess]
 
 

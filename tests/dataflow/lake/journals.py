@@ -9,7 +9,7 @@ from typing import Any
 from dataflow.errors import DataFlowError
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import acquire
-from dataflow.lake.state import Clean
+from dataflow.lake.state import Released
 
 
 def take_and_keep(uri: str, pipeline: str, run_id: str, answers: Any, ttl_seconds: float, seconds: float) -> None:
@@ -32,7 +32,7 @@ def record_many(uri: str, pipeline: str, entries: int, answers: Any) -> None:
         for run in range(3):
             held = acquire(Lake(uri), pipeline, f"{pipeline}{run}", ttl_seconds=60)
             for _ in range(entries):
-                held.record("swept", Clean(clean=True))
+                held.record("swept", Released(clean=True))
             held.release(clean=True)
         answers.put((pipeline, "done"))
     except BaseException as error:

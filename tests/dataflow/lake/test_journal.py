@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from dataflow.errors import LakeCorrupt, LeaseLost
 from dataflow.lake.commit import Lock, TableChange
+from dataflow.lake.fold import fold
 from dataflow.lake.journal import Entry, Journal, Kind
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease, acquire, read_state
 from dataflow.lake.state import (
-    Clean,
     FileRecord,
     Files,
     Intent,
@@ -27,9 +27,9 @@ from dataflow.lake.state import (
     Outputs,
     PipelineState,
     Release,
+    Released,
     UnitState,
     file_key,
-    fold,
 )
 from dataflow.model import Frozen, RowCounts, TableVersion, Unit, Verdict
 from tests.dataflow.lake.journals import record_many
@@ -174,8 +174,8 @@ def test_file_ids_are_never_given_twice() -> None:
 
 def test_a_lease_begins_beats_and_ends() -> None:
     later = datetime(2026, 1, 2, tzinfo=UTC)
-    beat = entry("beat", Clean(clean=True)).model_copy(update={"at": later})
-    end = entry("released", Clean(clean=False))
+    beat = entry("beat", Released(clean=True)).model_copy(update={"at": later})
+    end = entry("released", Released(clean=False))
 
     held = fold([entry("lease", LEASE), beat, end])["p"].lease
     assert LEASE.model_copy(update={"beat_at": later, "released": True, "clean": False}) == held
@@ -189,7 +189,7 @@ def test_runs_that_left_files_behind_are_remembered_until_swept() -> None:
     def lease(number: int) -> Entry:
         return entry("lease", LEASE.model_copy(update={"number": number, "run_id": f"r{number}"}), run_id=f"r{number}")
 
-    entries = [lease(1), lease(2), entry("released", Clean(clean=True), run_id="r2"), lease(3), lease(4), lease(4)]
+    entries = [lease(1), lease(2), entry("released", Released(clean=True), run_id="r2"), lease(3), lease(4), lease(4)]
     assert ("r1", "r3", "r4") == fold(entries)["p"].unswept
     assert () == fold([*entries, entry("swept", outputs(), run_id="r4")])["p"].unswept
 

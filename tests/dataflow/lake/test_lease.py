@@ -22,7 +22,7 @@ from dataflow.lake.commit import Lock, publish_change
 from dataflow.lake.journal import Entry, Journal
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import acquire, alive, read_state
-from dataflow.lake.state import Clean, Intent, Lease, Outputs
+from dataflow.lake.state import Intent, Lease, Outputs, Released
 from dataflow.model import RowCounts, TableVersion
 from tests.dataflow.lake.journals import take_and_keep
 from tests.dataflow.lake.tables import change, values
@@ -116,7 +116,7 @@ def test_an_entry_of_another_pipeline_in_between_is_not_a_held_lease(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = acquire(lake, "q", "other", ttl_seconds=60)
-    between = [lambda: other.record("swept", Clean(clean=True))] * 3
+    between = [lambda: other.record("swept", Released(clean=True))] * 3
     _just_before_commit(monkeypatch, "dataflow:p", between)
 
     assert 1 == acquire(lake, "p", "r1", ttl_seconds=60).lock.number
@@ -128,7 +128,7 @@ def test_a_pipeline_that_never_finds_a_gap_says_so_and_may_be_tried_again(
 ) -> None:
     other = acquire(lake, "q", "other", ttl_seconds=60)
     monkeypatch.setattr(lease_module, "_ATTEMPTS", 3)
-    _just_before_commit(monkeypatch, "dataflow:p", [lambda: other.record("swept", Clean(clean=True))] * 9)
+    _just_before_commit(monkeypatch, "dataflow:p", [lambda: other.record("swept", Released(clean=True))] * 9)
 
     with pytest.raises(CommitConflict) as caught:
         acquire(lake, "p", "r1", ttl_seconds=60)
@@ -237,7 +237,7 @@ def test_a_run_that_was_taken_over_can_write_no_more(lake: Lake) -> None:
     new = acquire(lake, "p", "r2", ttl_seconds=60)
 
     with pytest.raises(LeaseLost, match="another run took the lease over"):
-        old.record("swept", Clean(clean=True))
+        old.record("swept", Released(clean=True))
     with pytest.raises(LeaseLost):
         old.release(clean=True)
     late = change(lake, pl.DataFrame({"v": [2]}), seq=2, run_id="late")
@@ -302,7 +302,7 @@ def test_the_next_run_sweeps_after_one_that_left_files(lake: Lake, clean: bool) 
 def test_releasing_does_not_fail_when_the_next_run_is_quick(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     first = acquire(lake, "p", "r1", ttl_seconds=60)
     for _ in range(70):
-        first.record("swept", Clean(clean=True))
+        first.record("swept", Released(clean=True))
     archive = first._journal.archive
 
     def quick(*args: Any) -> bool:

@@ -65,6 +65,14 @@ STEPS: dict[str, Step] = {
     "sql": lambda f: f.sql("SELECT * FROM self WHERE x > 0"),
 }
 
+
+def stack(a: pl.LazyFrame, b: pl.LazyFrame) -> pl.LazyFrame:
+    """One below the other; Polars does not always see that their columns differ."""
+    if a.collect_schema().names() != b.collect_schema().names():
+        raise pl.exceptions.ShapeError("columns differ")
+    return pl.concat([a, b])
+
+
 MEETS: dict[str, Meet] = {
     "first": lambda a, b: a,
     "left": lambda a, b: a.join(b, on="k", how="left", maintain_order="left_right"),
@@ -75,7 +83,7 @@ MEETS: dict[str, Meet] = {
     "anti": lambda a, b: a.join(b, on="k", how="anti", maintain_order="left"),
     "cross": lambda a, b: a.join(b, how="cross", maintain_order="left_right"),
     "diagonal": lambda a, b: pl.concat([a, b], how="diagonal"),
-    "stack": lambda a, b: pl.concat([a, b]),
+    "stack": lambda a, b: stack(a, b),
     "three": lambda a, b: a.join(b, on="k", maintain_order="left_right").join(
         a, on="k", suffix="_3", maintain_order="left_right"
     ),

@@ -92,6 +92,37 @@ def answers(predicate: str, frame: pl.DataFrame = FRAME) -> list[bool | None]:
         ("utc < TIMESTAMPTZ '2013-01-01 05:30+01:00'", [F, F, N, F]),
         ("utc <= TIMESTAMPTZ '2013-01-01 05:00Z'", [T, F, N, F]),
         ('"a column" <> 1 -- a comment', [F, T, T, N]),
+        ("n IS DISTINCT FROM 1", [F, T, T, T]),
+        ("n IS NOT DISTINCT FROM 1", [T, F, F, F]),
+        ("t ILIKE 'A_'", [T, F, N, F]),
+        ("t NOT ILIKE 'A_'", [F, T, N, T]),
+        ("STARTS_WITH(t, 'a')", [T, F, N, F]),
+        ("ENDS_WITH(t, 'b')", [T, F, N, F]),
+        ("CONTAINS(t, '%')", [F, T, N, F]),
+        ("t || 'x' = 'abx'", [T, F, N, F]),
+        ("SUBSTRING(t, 2) = 'b'", [T, F, N, F]),
+        ("SUBSTRING(t, 2, 2) = 'A%'", [F, T, N, F]),
+        ("REPLACE(t, 'a', '.') = '.b'", [T, F, N, F]),
+        ("NULLIF(n, 1) = -7", [N, T, N, F]),
+        ("GREATEST(n, x, 1) = 1", [F, T, T, T]),
+        ("LEAST(n, x) = n", [T, T, N, T]),
+        ("FLOOR(x) = 2 AND CEIL(x) = 3", [T, F, N, F]),
+        ("IS_NAN(x)", [F, F, N, F]),
+        ("EXTRACT(YEAR FROM d) = 2013 AND EXTRACT(QUARTER FROM d) = 1", [T, F, N, F]),
+        ("EXTRACT(MONTH FROM d) = 12 AND EXTRACT(DAY FROM d) = 31", [F, T, N, F]),
+        ("EXTRACT(HOUR FROM at) = 5", [T, F, N, F]),
+        ("EXTRACT(MINUTE FROM at) = 0 AND EXTRACT(SECOND FROM at) = 0", [T, T, N, T]),
+        ("EXTRACT(ISODOW FROM d) = 2", [T, T, N, F]),
+        ("YEAR(d) = 2013 AND MONTH(d) = 1 AND DAY(d) = 1 AND HOUR(utc) = 5", [T, F, N, F]),
+        ("DATEDIFF(d, DATE '2012-12-31') = 1", [T, F, N, F]),
+        ("DATEDIFF(at, DATE '2013-01-01', DAYS) = 1", [F, T, N, F]),
+        ("DATEDIFF(at, TIMESTAMP '2013-01-01 04:59:59', HOUR) = 1", [T, F, N, F]),
+        ("DATEDIFF(at, TIMESTAMP '2013-01-01 04:59:59', MINUTE) = 1", [T, F, N, F]),
+        ("DATEDIFF(utc, TIMESTAMPTZ '2013-01-01 04:59:59Z', SECOND) = 1", [T, F, N, F]),
+        ("d + INTERVAL '1' DAY = DATE '2013-01-02'", [T, F, N, F]),
+        ("at - INTERVAL '5 hours' = TIMESTAMP '2013-01-01'", [T, F, N, F]),
+        ("INTERVAL '0.5' HOUR + utc = TIMESTAMPTZ '2013-01-01 05:30Z'", [T, F, N, F]),
+        ("at - d > INTERVAL '4' HOUR", [T, F, N, F]),
     ],
 )
 def test_answers(predicate: str, expected: list[bool | None]):
@@ -116,7 +147,7 @@ def test_columns_are_listed_once_and_sorted():
         ("n > 0; DROP TABLE x", "2 statements"),
         ("SELECT * FROM x", "SELECT"),
         ("(SELECT n FROM 'other.csv')", "SUBQUERY"),
-        ("n IN (SELECT 1)", "QUERY in"),
+        ("n IN (SELECT 1)", "a rule of its own, column IN (SELECT key FROM table)"),
         ("n IN b", "FIELD in"),
         ("n IN ()", "IN without a value"),
         ("n IN (NULL)", "IN without a value"),
@@ -155,6 +186,24 @@ def test_columns_are_listed_once_and_sorted():
         ("at > TIMESTAMPTZ '2013-01-01 05:00'", "TIMESTAMP is a local time"),
         ("n = @x", "PARAMETER"),
         ("n = ?", "PLACEHOLDER"),
+        ("d < CURRENT_DATE", "would pass today and fail tomorrow; compare with a column that says when"),
+        ("at < NOW()", "the function NOW is not allowed: it is another one at each run"),
+        ("x < RANDOM()", "it is random"),
+        ("n > (SELECT MAX(n) FROM y)", "a predicate sees one row of its own table"),
+        ("read_json('x') = n", "a rule cannot read files; land the file as a source"),
+        ("SUM(n) > 1", "use an expectation about the batch"),
+        ("CONCAT(t, 'x') = 'a'", "join texts with ||"),
+        ("SUBSTRING(t, 0) = 'a'", "counted from 1, is not allowed"),
+        ("SUBSTRING(t, n) = 'a'", "counted from 1, is not allowed"),
+        ("SUBSTRING(t, 1, n) = 'a'", "a whole number of characters is not allowed"),
+        ("REPLACE(t, t, 'a') = 'a'", "REPLACE with anything but a quoted text"),
+        ("t ILIKE t", "ILIKE with anything but a quoted text"),
+        ("EXTRACT(DOW FROM d) = 1", "EXTRACT takes YEAR, QUARTER"),
+        ("DATEDIFF('day', d, at) > 1", "write DATEDIFF(end, start, unit), where unit is one of DAY, HOUR"),
+        ("DATEDIFF(at, d, MONTH) > 1", "where unit is one of DAY, HOUR"),
+        ("at > d + INTERVAL '1' MONTH", "its length is not fixed; use WEEK, DAY"),
+        ("at > d + INTERVAL 'x' DAY", "write INTERVAL '90' MINUTE"),
+        ("YEAR(d)", "this is a value"),
     ],
 )
 def test_refused(predicate: str, sign: str):
@@ -164,6 +213,16 @@ def test_refused(predicate: str, sign: str):
     assert message.startswith(f"rule 'my_rule': predicate {predicate!r}: ")
     assert sign in message
     assert message.endswith("CAST and TRY_CAST to BIGINT, DOUBLE, TEXT, BOOLEAN, DATE, TIMESTAMP")
+
+
+def test_a_day_and_an_hour_do_not_silently_make_a_day():
+    with pytest.raises(pl.exceptions.PolarsError, match="expected duration or datetime, got date"):
+        answers("d + INTERVAL '1' HOUR > d")
+
+
+def test_the_greatest_and_the_least_pass_over_nan():
+    frame = pl.DataFrame({"x": [float("nan"), 1.0]})
+    assert [True, True] == answers("GREATEST(x, 1) = 1 AND LEAST(x, 1) = 1", frame)
 
 
 def test_nesting_without_end_is_refused():

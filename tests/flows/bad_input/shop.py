@@ -63,7 +63,7 @@ UNGATED = ("--set", "stages.typed.gate=[]")
 HEADER = "order_id,month,item,price\n"
 GOOD = HEADER + "".join(f"4-{n},4,{'abc'[n % 3]},{n}\n" for n in range(6))
 """A delivery as it should be."""
-_OF_THE_RUN = ("_batch_id", "_ingested_at", "_quarantined_at", "_row_id")
+_OF_THE_RUN = ("_batch_id", "_ingested_at", "_quarantine_id", "_quarantined_at", "_row_id")
 """Columns that say which run wrote a row, and which of a file's contents it is from."""
 
 
@@ -80,7 +80,7 @@ class Said:
         """The last word: the error line, or the run's own last line about its state."""
         if self.err:
             return self.err.splitlines()[-1]
-        return next(line for line in reversed(self.out.splitlines()) if not line.startswith("lake:"))
+        return next(line for line in reversed(self.out.splitlines()) if not line.startswith(("lake:", "data docs:")))
 
     @property
     def report(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _sane(said: Said) -> Said:
 
 def contents(lake: Path) -> dict[str, pl.DataFrame]:
     """The rows of every table, read past our code."""
-    names = sorted(p.name for p in lake.iterdir() if (p / "_delta_log").is_dir() and p.name != "_journal")
+    names = sorted(p.name for p in lake.iterdir() if (p / "_delta_log").is_dir() and not p.name.startswith("_"))
     found = {name: _rows(lake / name) for name in names}
     return {name: frame for name, frame in found.items() if frame.height}
 

@@ -120,7 +120,7 @@ def test_text_in_a_number_goes_to_quarantine_and_the_file_lands(shop: Shop) -> N
     said = shop.run()
 
     assert 0 == said.code
-    assert "typed: 1 row in quarantine (text_parses 1), with rule and reason in" in said.out
+    assert "typed: quarantined by text_parses: 1 of " in said.out
     now = contents(shop.lake)
     assert (25, 24) == (now["orders"].height, now["typed"].height)
     assert [("4-9", ["text_parses"])] == list(now["typed__quarantine"].select("order_id", "_rules").iter_rows())

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from dataflow.config import Duration, PipelineConfig, PositiveDuration, SourceConfig, load, parse_duration
+from dataflow.config import Duration, PipelineConfig, PositiveDuration, RuleConfig, SourceConfig, load, parse_duration
 from dataflow.errors import ConfigError
 
 PLAIN = """\
@@ -50,7 +50,7 @@ def test_a_file_becomes_frozen_models(tmp_path: Path):
     config = load(write(tmp_path))
     assert "shop" == config.pipeline
     assert timedelta(days=1) == config.stages["clean"].window.window_size  # type: ignore[union-attr]
-    assert "known" == config.stages["clean"].gate[0].name
+    assert RuleConfig(name="known", predicate="id IS NOT NULL") == config.stages["clean"].gate[0]
     assert 4 == config.run.threads
     with pytest.raises(ValidationError):
         config.pipeline = "other"  # type: ignore[misc]
@@ -258,7 +258,8 @@ def test_overrides_reach_everywhere(tmp_path: Path):
         ],
     )
     clean = config.stages["clean"]
-    assert ("warning", 0.5) == (clean.gate[0].severity, clean.gate[0].mostly)
+    rule = RuleConfig(name="known", predicate="id IS NOT NULL", severity="warning", mostly=0.5)
+    assert (rule,) == clean.gate
     assert timedelta(hours=6) == clean.window.window_size  # type: ignore[union-attr]
     assert (("at",), 1) == (clean.partition_by, clean.retry.attempts)
     assert (";", ["a=b"]) == (

@@ -1,0 +1,54 @@
+"""Great Expectations' own results of every batch, kept in the lake, and the Data Docs made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from dataflow.engine.job import StageJob
+from dataflow.lake.errors import storage_errors
+from dataflow.lake.lake import Lake
+from dataflow.quality.data_docs import build_data_docs, newest
+
+FOLDER = "_quality"
+_SITE, _RESULTS = "data_docs", "results"
+_STAMP = "%Y%m%dT%H%M%S"
+
+
+def keep_result(job: StageJob, result: Mapping[str, Any]) -> None:
+    """Keep what Great Expectations found in a batch: counts, and no value of any row."""
+    at = datetime.now(UTC)
+    told = {"stage": job.stage.name, "batch_id": job.plan.batch_id, "judged_at": at.isoformat(), "result": result}
+    folder = _folder(job.lake, job.pipeline, _RESULTS)
+    with storage_errors(job.lake.uri):
+        job.lake.fs.makedirs(folder, exist_ok=True)
+        job.lake.fs.pipe_file(f"{folder}/{at:{_STAMP}}-{job.plan.batch_id}.json", json.dumps(told).encode())
+
+
+def update_docs(lake: Lake, pipeline: str) -> str:
+    """Bring the pipeline's Data Docs up to its newest result; says where they are.
+
+    Errors: LakeError.
+    """
+    site = _folder(lake, pipeline, _SITE)
+    with storage_errors(lake.uri):
+        build_data_docs(_results(lake, pipeline, newest(site, lake.fs)), site, lake.fs)
+    return f"{lake.uri}/{FOLDER}/{pipeline}/{_SITE}/index.html"
+
+
+def _results(
+    lake: Lake, pipeline: str, since: datetime | None
+) -> Iterator[tuple[str, str, datetime, Mapping[str, Any]]]:
+    folder = _folder(lake, pipeline, _RESULTS)
+    names: list[str] = lake.fs.ls(folder, detail=False) if lake.fs.exists(folder) else []
+    for name in sorted(names):
+        # Those of the newest second again: more than one batch may be judged in it, and a page is written once.
+        if since is None or name.rsplit("/", 1)[-1] >= f"{since:{_STAMP}}":
+            told = json.loads(lake.fs.cat_file(name))
+            yield told["stage"], told["batch_id"], datetime.fromisoformat(told["judged_at"]), told["result"]
+
+
+def _folder(lake: Lake, pipeline: str, what: str) -> str:
+    return lake.path(FOLDER, pipeline, what)

@@ -1,0 +1,117 @@
+"""Sends quarantined rows through their stage once more: deduplication, gate, publication.
+
+A batch like any other: rows leave the quarantine in the very intent that publishes them, so that they are sent
+once, whatever happens; the ledger beside the stage keeps them as they were. They are filed under the unit that
+they came from: when that is computed anew from its input, what it gives replaces them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from dataflow.engine.chosen import ABOUT, Chosen, edit
+from dataflow.engine.job import BATCH_ID, QUARANTINE_ID, StageJob, side_table
+from dataflow.engine.merge import merge
+from dataflow.engine.planning import Planning
+from dataflow.engine.produced import stage_produced
+from dataflow.engine.writing import Writing
+from dataflow.lake.errors import storage_errors
+from dataflow.lake.lake import Lake
+from dataflow.lake.naming import unit_id_of
+from dataflow.lake.state import PipelineState
+from dataflow.model import Manifest, RowCounts, StageReport, digest
+from dataflow.plan import PlannedUnit, StagePlan
+from dataflow.workflow import Stage, Workflow
+
+_PATH = "_replay_path"
+
+
+class Replaying(Planning):
+    """Plans one stage: not what its inputs gained, but what of its quarantine is sent again."""
+
+    def __init__(self, workflow: Workflow, lake: Lake, state: PipelineState, run_id: str, *, chosen: Chosen) -> None:
+        super().__init__(workflow, lake, state, run_id, full=False)
+        self.chosen = chosen
+
+    def plan(self, stage: Stage) -> StagePlan:
+        """One unit for each that set some of the chosen rows aside.
+
+        Errors: ConfigError, LakeError.
+        """
+        table, before = side_table(stage.name, "quarantine"), self.state.stage(stage.name)
+        head = self.lake.head(table)
+        assert head is not None, "the engine has looked before the run began"
+        snapshot = self.lake.snapshot(head)
+        with storage_errors(head.uri):
+            found = self.chosen.rows(self.lake.scan(snapshot, path_column=_PATH), stage.name)
+            rows = found.select(QUARANTINE_ID, _PATH).collect().sort(QUARANTINE_ID)
+        by_unit: dict[str, list[str]] = {}
+        for name, path in rows.iter_rows():
+            by_unit.setdefault(unit_id_of(path) or "", []).append(name)
+        epoch, seq, again = before.epoch, before.seq + 1, digest(self.chosen, self.run_id)
+        units = tuple(
+            PlannedUnit(
+                before.units[id].unit, digest(id, epoch, seq, again), rows=len(names), added=(), replays=tuple(names)
+            )
+            for id, names in sorted(by_unit.items())
+        )
+        return StagePlan(
+            stage=stage.name,
+            action="run" if units else "skip",
+            reason=f"{rows.height} quarantined row{'' if rows.height == 1 else 's'} sent again",
+            units=units,
+            units_fresh=len(before.units) - len(units),
+            inputs={table: snapshot},
+            fingerprint=before.fingerprint,
+            seq=seq,
+            epoch=epoch,
+        )
+
+    def job(self, stage: Stage, plan: StagePlan) -> StageJob:
+        """What the units need; neither the stage's inputs nor its function."""
+        return self.bare_job(stage, plan, edited=self.chosen.edited)
+
+    def not_taken(self, stage: Stage, reports: Mapping[str, StageReport]) -> str | None:
+        """Whoever sends rows again has chosen the path."""
+        return None
+
+
+def replay_unit(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
+    """Stage the chosen rows of one unit, and its quarantine without them."""
+    stage, table = job.stage, side_table(job.stage.name, "quarantine")
+    assert job.plan.inputs is not None
+    snapshot = job.plan.inputs[table]
+    files = [f for f in snapshot.files if unit_id_of(f.path) == planned.unit.id]
+    root = f"{job.lake.table_uri(table)}/"
+    held = job.lake.scan(snapshot, files, path_column=_PATH).with_columns(pl.col(_PATH).str.strip_prefix(root))
+    among = pl.col(QUARANTINE_ID).is_in(list(planned.replays))
+    touched = set(held.filter(among).select(_PATH).unique().collect().to_series())
+    rewritten = [f for f in files if f.path in touched]
+    chosen = job.lake.scan(snapshot, rewritten).filter(among)
+    writing.sink(job.lake.scan(snapshot, rewritten).filter(~among), table, "carried")
+    writing.sink_ledger("replayed", chosen)
+    rows = edit(chosen, job.edited) if job.edited else chosen
+    rows = rows.drop(ABOUT).with_columns(pl.lit(job.plan.batch_id).alias(BATCH_ID))
+    removes = {table: tuple(sorted(touched))}
+    if stage.deduplicate is not None:
+        rows = _without_known(writing, rows, stage.deduplicate.key)
+    stage_produced(writing, rows)
+    counts = writing.outcome(RowCounts(read=planned.rows, produced=planned.rows))
+    if stage.incremental is None:
+        return writing.manifest(counts, removes)
+    merged = merge(writing)
+    counts = writing.outcome(counts.model_copy(update=merged.effect(writing.rows())))
+    return writing.manifest(counts, {**removes, stage.name: merged.removes})
+
+
+def _without_known(writing: Writing, rows: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
+    """``rows`` whose key the table does not have; the others, whose place was taken meanwhile, go to the duplicates."""
+    job = writing.job
+    head = job.lake.head(job.stage.name)
+    if head is None:
+        return rows
+    known = job.lake.scan(job.lake.snapshot(head)).select(key)
+    writing.sink_aside("duplicates", rows.join(known, on=list(key), how="semi", maintain_order="left"))
+    return rows.join(known, on=list(key), how="anti", maintain_order="left")

@@ -1,0 +1,37 @@
+"""The nouns that travel between stages: references and counts, never frames."""
+
+from __future__ import annotations
+
+from dataflow.model.books import RowCounts
+from dataflow.model.manifests import FileRole, Manifest, NotTaken, Staged, StagedFile, manifest_digest
+from dataflow.model.reports import LineageEdge, RunReport, RunState, StageReport, StageState
+from dataflow.model.values import ROW_ID, ROWS_PER_FILE, SOURCE_FILE, Frozen, TableVersion, Unit, digest, is_row_id
+from dataflow.model.verdicts import Route, RuleResult, Scope, Severity, Verdict
+
+__all__ = [
+    "ROWS_PER_FILE",
+    "ROW_ID",
+    "SOURCE_FILE",
+    "FileRole",
+    "Frozen",
+    "LineageEdge",
+    "Manifest",
+    "NotTaken",
+    "Route",
+    "RowCounts",
+    "RuleResult",
+    "RunReport",
+    "RunState",
+    "Scope",
+    "Severity",
+    "StageReport",
+    "StageState",
+    "Staged",
+    "StagedFile",
+    "TableVersion",
+    "Unit",
+    "Verdict",
+    "digest",
+    "is_row_id",
+    "manifest_digest",
+]

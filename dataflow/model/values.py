@@ -1,0 +1,66 @@
+"""The nouns that travel between stages: references, never frames."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """A value: immutable, strict about its fields, JSON at both ends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def digest(*parts: object) -> str:
+    """Sixteen hexadecimal digits that name ``parts``; stable across machines and versions."""
+    text = "\x1f".join(f"{len(str(part))}:{part}" for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class TableVersion(Frozen):
+    """A table as it stood at one version: what stages hand to each other."""
+
+    table: str
+    uri: str
+    version: int
+
+
+ROW_ID = "_row_id"
+ROWS_PER_FILE = 1 << 40
+"""A row id is the id of the row's file times this, plus the row's number in the file."""
+
+
+def is_row_id(column: str) -> bool:
+    """Whether a column is a row id of ours: ``_row_id``, ``_<input>_row_id``."""
+    return column.startswith("_") and column.endswith(ROW_ID)
+
+
+SOURCE_FILE = "_source_file"
+"""The column of landed rows that tells their file; no column of a user's is called so."""
+
+
+class Unit(Frozen):
+    """A stage and one of its partitions: what is planned, retried and skipped.
+
+    ``partition`` holds (column, value) pairs; ``((SOURCE_FILE, path),)`` for a landed
+    file; nothing for a stage that runs whole.
+    """
+
+    stage: str
+    partition: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits; the name of every file of the unit begins with them."""
+        return digest(self.stage, *(repr(text) for pair in self.partition for text in pair))[:12]
+
+    @property
+    def label(self) -> str:
+        """The partition in words: ``month=3``, a file's name, ``all``."""
+        if not self.partition:
+            return "all"
+        if self.partition[0][0] == SOURCE_FILE:
+            return str(self.partition[0][1]).rsplit("/", 1)[-1]
+        return ", ".join(f"{column}={value}" for column, value in self.partition)

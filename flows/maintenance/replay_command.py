@@ -1,0 +1,98 @@
+"""The command line of the replay: which rows, listed, exported or sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich.table import Table
+
+import dataflow
+from dataflow.errors import ConfigError
+from flows.command import CONFIG
+from flows.maintenance.replay_quarantine import SCRIPT
+from flows.summary import failure_json
+from flows.terminal import console_of, declared, errors_told, run_app, run_shown, say
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+_WRITE: dict[str, Callable[[pl.DataFrame, Path], None]] = {
+    ".csv": lambda frame, path: frame.with_columns(pl.col("_rules").list.join(" ")).write_csv(path),
+    ".parquet": lambda frame, path: frame.write_parquet(path),
+    ".jsonl": lambda frame, path: frame.write_ndjson(path),
+}
+
+
+@app.command()
+def replay(
+    stage: Annotated[str, typer.Argument(help="The stage whose quarantined rows are meant.")],
+    config: Annotated[Path, typer.Option(envvar="PIPELINE_CONFIG", help="The pipeline's YAML file.")] = CONFIG,
+    lake: Annotated[str | None, typer.Option(help="Folder or URI; by default that of the configuration.")] = None,
+    rule: Annotated[list[str] | None, typer.Option(help="Rows that broke this rule (any of several).")] = None,
+    batch: Annotated[list[str] | None, typer.Option(help="Rows that this batch set aside (any of several).")] = None,
+    where: Annotated[str | None, typer.Option(help='Rows of which this is true: "order_id IN (17, 18)".')] = None,
+    edited: Annotated[Path | None, typer.Option(help="Send these rows (CSV, Parquet, JSONL) instead.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Write the chosen rows here, to be edited; send nothing.")] = None,
+    show: Annotated[
+        bool, typer.Option("--list", help="Count the chosen rows by rule and batch; send nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; logs go to stderr.")] = False,
+    runner: Annotated[str, typer.Option(help="prefect, or inline: without Prefect, in this process.")] = "prefect",
+) -> int:
+    """Send quarantined rows through their stage's deduplication and gate again; what passes is published.
+
+    Rows are sent once: they leave the quarantine in the batch that publishes them, and STAGE__replayed keeps them as
+    they were. Exit codes are those of flows/etl.py.
+    """
+    chosen = dataflow.Chosen(tuple(rule or ()), tuple(batch or ()), where, None if edited is None else str(edited))
+    with errors_told(debug=False) as outcome:
+        workflow = declared(config, lake)
+        if show or export is not None:
+            outcome.code = _look(workflow, stage, chosen, export)
+        else:
+            outcome.code = run_shown(
+                workflow,
+                lambda engine: engine.replay(workflow, stage, chosen),
+                runner=runner,
+                as_json=as_json,
+                opening=f"sending quarantined rows of {stage} again",
+            )
+    if as_json and outcome.error:
+        say(failure_json(outcome.error, outcome.code))
+    return outcome.code
+
+
+def _look(workflow: dataflow.Workflow, stage: str, chosen: dataflow.Chosen, export: Path | None) -> int:
+    rows = dataflow.Engine(runner="inline").quarantined(workflow, stage, chosen).collect()
+    if export is None:
+        _print_counts(rows, stage)
+        return 0
+    if export.suffix not in _WRITE:
+        raise ConfigError(f"--export {export}: rows are written as {', '.join(_WRITE)}; name one of these")
+    try:
+        _WRITE[export.suffix](rows, export)
+    except OSError as error:
+        raise ConfigError(f"--export {export}: cannot be written ({error.strerror or error})") from error
+    except pl.exceptions.ComputeError as error:
+        raise ConfigError(f"--export {export}: {error}; columns of lists need .parquet or .jsonl") from error
+    console_of().print(
+        f"{rows.height} rows of {stage} written to {export}; edit them, then send them with --edited {export}"
+    )
+    return 0
+
+
+def _print_counts(rows: pl.DataFrame, stage: str) -> None:
+    counts = rows.group_by("_batch_id", "_reason").len("rows").sort("_batch_id", "_reason")
+    table = Table(title=f"Quarantine of {stage}: {rows.height} rows")
+    for column in ("Batch", "Rows", "Why"):
+        table.add_column(column, justify="right" if column == "Rows" else "left")
+    for batch, reason, number in counts.select("_batch_id", "_reason", "rows").iter_rows():
+        table.add_row(batch, f"{number:,}", reason)
+    console_of().print(table)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; every error is one line on stderr."""
+    return run_app(app, SCRIPT, arguments)

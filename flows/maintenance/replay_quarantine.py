@@ -1,0 +1,25 @@
+"""Sends quarantined rows through their stage again, as they were or edited.
+
+uv run python flows/maintenance/replay_quarantine.py --help
+"""
+
+# Only the standard library up here: where nothing is installed, this file still says what to do.
+from __future__ import annotations
+
+import os
+import sys
+
+SCRIPT = "flows/maintenance/replay_quarantine.py"
+
+if __name__ == "__main__":
+    project = os.path.abspath(__file__).removesuffix(SCRIPT)
+    if project not in sys.path:
+        sys.path.insert(0, project)
+    from flows.etl import way_out
+
+    if line := way_out(SCRIPT):
+        print(f"error: {line}", file=sys.stderr)
+        raise SystemExit(2)
+    from flows.maintenance.replay_command import main
+
+    raise SystemExit(main())
