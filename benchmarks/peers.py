@@ -5,6 +5,9 @@ Every side begins with the Parquet files and ends with the answer, and reads the
 # pyright: basic
 # The peers are optional, and most of them are not typed.
 
+# Peers are optional.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import logging

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from dataflow.config import PipelineConfig, RuleConfig, load
+from dataflow.config.gates import GateEntry
 from dataflow.quality.predicate import parse_predicate
 from flows.examples.flights import NEW_YORK, enrich_flights, summarise_delays, type_flights
 from tests.golden.flights_truth import compute
@@ -31,7 +33,7 @@ def config() -> PipelineConfig:
 def tables(config: PipelineConfig) -> dict[str, pl.DataFrame]:
     bronze = {name: pl.scan_csv(s.options["path"], infer_schema=False) for name, s in config.sources.items()}
     flights = type_flights(bronze["bronze_flights"], bronze["bronze_airports"]).collect()
-    broken = [breaking(r) for r in config.stages["flights"].gate if quarantines(r) and r.predicate]
+    broken = [breaking(r) for r in rules_of(config.stages["flights"].gate) if quarantines(r) and r.predicate]
     good = flights.remove(pl.any_horizontal(broken)).lazy()
     others = [bronze[f"bronze_{name}"] for name in ("planes", "airlines", "airports", "weather")]
     enriched = enrich_flights(good, *others).collect()
@@ -39,6 +41,10 @@ def tables(config: PipelineConfig) -> dict[str, pl.DataFrame]:
     daily = summarise_delays(enriched.lazy().with_columns(window_start=day)).collect()
     landed = {name: frame.collect() for name, frame in bronze.items()}
     return {**landed, "flights": flights, "flights_enriched": enriched, "daily_delays": daily}
+
+
+def rules_of(gate: Sequence[GateEntry]) -> list[RuleConfig]:
+    return [entry for entry in gate if isinstance(entry, RuleConfig)]
 
 
 def quarantines(rule: RuleConfig) -> bool:
@@ -55,7 +61,7 @@ def breaking(rule: RuleConfig) -> pl.Expr:
     return ~pl.col("carrier").is_in(airlines.implode())
 
 
-def failures(table: pl.DataFrame, rules: tuple[RuleConfig, ...]) -> dict[str, int]:
+def failures(table: pl.DataFrame, rules: Sequence[RuleConfig]) -> dict[str, int]:
     """Rows that break each rule about rows; rules that no row breaks are left out."""
     counts = {r.name: breaking(r).sum() for r in rules if r.predicate}
     return {name: n for name, n in table.select(**counts).row(0, named=True).items() if n}
@@ -73,7 +79,7 @@ def test_rules_find_what_is_broken(
     truth: tuple[dict, pl.DataFrame], tables: dict[str, pl.DataFrame], config: PipelineConfig
 ) -> None:
     numbers, _ = truth
-    gate = config.stages["flights"].gate
+    gate = rules_of(config.stages["flights"].gate)
 
     critical = failures(tables["flights"], tuple(r for r in gate if quarantines(r)))
     warned = failures(tables["flights"], tuple(r for r in gate if not quarantines(r)))
@@ -85,7 +91,7 @@ def test_warnings_count_what_has_no_match(
     truth: tuple[dict, pl.DataFrame], tables: dict[str, pl.DataFrame], config: PipelineConfig
 ) -> None:
     numbers, _ = truth
-    found = failures(tables["flights_enriched"], config.stages["flights_enriched"].gate)
+    found = failures(tables["flights_enriched"], rules_of(config.stages["flights_enriched"].gate))
 
     assert numbers["warnings"]["flights_enriched"] == found
     assert (50_094, 7_602) == (found["plane_is_listed"], found["destination_is_listed"])
@@ -95,7 +101,7 @@ def test_weather_has_one_broken_wind_and_three_double_local_hours(
     truth: tuple[dict, pl.DataFrame], tables: dict[str, pl.DataFrame], config: PipelineConfig
 ) -> None:
     numbers, _ = truth
-    found = failures(tables["bronze_weather"], config.sources["bronze_weather"].gate)
+    found = failures(tables["bronze_weather"], rules_of(config.sources["bronze_weather"].gate))
 
     assert {"wind_is_plausible": 1} == found == numbers["warnings"]["bronze_weather"]
     assert {"flights": 0, "weather_by_hour": 0, "weather_by_local_hour": 6} == numbers["duplicates"]
@@ -126,6 +132,6 @@ def test_days_equal_the_truth(truth: tuple[dict, pl.DataFrame], tables: dict[str
 
 
 def test_days_break_no_rule(tables: dict[str, pl.DataFrame], config: PipelineConfig) -> None:
-    gate = config.stages["daily_delays"].gate
+    gate = rules_of(config.stages["daily_delays"].gate)
 
     assert {} == failures(tables["daily_delays"], tuple(r for r in gate if quarantines(r)))
