@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from dataflow.plan import count
+
 if TYPE_CHECKING:
     from dataflow.engine.events import Event
     from dataflow.model import StageReport
@@ -104,7 +106,7 @@ class Lines:
     def _text(self, event: Event) -> str:
         match event.kind:
             case "run_started":
-                return f"{event.total} stages"
+                return count(event.total, "stage")
             case "waiting" | "repaired":
                 return f"{event.kind}: {event.text}"
             case "stage_started":
@@ -114,7 +116,7 @@ class Lines:
             case "stage_audited":
                 return f"{event.stage}: judged, {event.text}"
             case "stage_finished" if event.report is not None:
-                return f"{event.stage}: {ending(event.report)} ({event.done} of {event.total} stages)"
+                return f"{event.stage}: {ending(event.report)} ({event.done} of {count(event.total, 'stage')})"
             case _:
                 return ""
 

@@ -109,6 +109,7 @@ def _verdict(stage: StageReport) -> str:
 def notes(report: RunReport) -> Iterator[str]:
     """What a reader should know of the run, and how to see the rows that it speaks of."""
     yield from (f"repaired: {text}" for text in report.repaired)
+    yield from report.notes
     for stage in report.stages:
         if stage.error is not None or stage.state in _TOLD or (_ran(report) and not stage.path_taken):
             yield f"{stage.stage}: {stage.state.replace('_', ' ')}: {stage.error or stage.reason}"

@@ -130,7 +130,9 @@ def errors_told(*, debug: bool) -> Generator[Outcome]:
         outcome.tell(str(error))
     except (Exception, SystemExit) as error:
         more = "" if debug else " (--log-level DEBUG shows where)"
-        outcome.tell(f"{type(error).__name__}: {error}{more}")
+        # What Polars says goes on with its query plan.
+        told = next(iter(str(error).strip().splitlines()), "")
+        outcome.tell(f"{type(error).__name__}: {told}{more}")
     if debug:
         traceback.print_exc(file=sys.stderr)
 

@@ -132,7 +132,8 @@ def markdown(report: RunReport) -> str:
     ]
     if report.repaired:
         lines += ["## Repaired", "What an earlier, interrupted run had left:", _list(report.repaired)]
-    if notes := [f"**{stage.stage}**: {text}" for stage in report.stages for text in _notes(stage, report.lake)]:
+    notes = [f"**{stage.stage}**: {text}" for stage in report.stages for text in _notes(stage, report.lake)]
+    if notes := [*report.notes, *notes]:
         lines += ["## Notes", _list(notes)]
     return "\n\n".join(lines) + "\n"
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import polars as pl
 
-from dataflow.engine.changes import outgoing, staged_schema
+from dataflow.engine.changes import check_fits, outgoing, staged_schema
 from dataflow.engine.docs import keep_result
 from dataflow.engine.job import StageJob, side_table
 from dataflow.engine.seams import Seam, reach
@@ -17,6 +17,7 @@ from dataflow.quality.alerts import tell
 from dataflow.quality.batch import Batch, FileFacts, Files
 from dataflow.quality.gate import audit
 from dataflow.quality.routes import Repair
+from dataflow.quality.rules import ValidationRule
 
 
 def audit_batch(job: StageJob, manifests: Sequence[Manifest]) -> Verdict:
@@ -25,23 +26,30 @@ def audit_batch(job: StageJob, manifests: Sequence[Manifest]) -> Verdict:
     Rules about rows judge every row that the stage returned, those set aside among them; rules about the batch
     judge what is going to be published, rules about the table what the table is going to be.
     """
-    stage, named = job.stage, manifest_digest(manifests)
-    if not stage.gate or not manifests:
+    stage, named, rules = job.stage, manifest_digest(manifests), _asked(job)
+    if not rules or not manifests:
         # Without manifests the batch only drops units: there are no rows to judge.
         return Verdict(stage=stage.name, batch_id=job.plan.batch_id, digest=named)
     verdict = audit(
         _batch(job, manifests),
-        stage.gate,
+        rules,
         stage=stage.name,
         batch_id=job.plan.batch_id,
         digest=named,
-        limit=stage.quarantine_limit,
+        limit=None if job.plan.replays else stage.quarantine_limit,
         pii=stage.pii,
         on_result=partial(keep_result, job) if job.data_docs else None,
     )
     reach(Seam.AUDITED, stage.name)
     unsent = tell(job.alerts, verdict, pipeline=job.pipeline, lake=job.lake.uri)
     return verdict.model_copy(update={"notes": verdict.notes + unsent})
+
+
+def _asked(job: StageJob) -> tuple[ValidationRule, ...]:
+    """The gate's rules; of a few rows that are sent again nobody asks what is true of a delivery, but for its keys."""
+    if not job.plan.replays:
+        return job.stage.gate
+    return tuple(rule for rule in job.stage.gate if rule.scope != "batch" or rule.about_key)
 
 
 def _batch(job: StageJob, manifests: Sequence[Manifest]) -> Batch:
@@ -87,7 +95,11 @@ def _kept(job: StageJob, manifests: Sequence[Manifest]) -> Files | None:
     if head is None:
         return None
     snapshot = job.lake.snapshot(head)
-    gone = set(outgoing(job, manifests, snapshot).removes)
+    goes, staged = outgoing(job, manifests, snapshot), staged_schema(job, manifests, job.stage.name)
+    if staged is not None:
+        # What the table cannot take is told as such, before the new rows are laid beside its own.
+        check_fits(snapshot, from_json(staged), job.stage.storage.partition_by, truncate=goes.truncate)
+    gone = set(goes.removes)
     # What a merge rewrites stays, in another file.
     carried = [f for m in manifests for f in m.files if f.table == job.stage.name and f.role == "carried"]
     stay = {f.path: f for f in snapshot.files if f.path not in gone}

@@ -14,6 +14,7 @@ from dataflow.errors import DataFlowError, LakeCorrupt, LakeError, SourceCorrupt
 from dataflow.lake.errors import lake_error
 from dataflow.lineage.riding import with_riding_frames
 from dataflow.plan import PlannedUnit
+from dataflow.quality.masking import masked_error
 from dataflow.workflow import Stage
 
 
@@ -30,7 +31,7 @@ def call_function(stage: Stage, frames: Mapping[str, pl.LazyFrame], *, rides: bo
         raise
     except (Exception, SystemExit) as error:
         raise StageFailed(
-            f"stage {stage.name!r}: its function raised {said(error)}{_where(stage, error)}", stage=stage.name
+            f"stage {stage.name!r}: its function raised {said(error, stage)}{_where(stage, error)}", stage=stage.name
         ) from error
     if isinstance(result, pl.DataFrame):
         return result.lazy()
@@ -47,6 +48,8 @@ def unit_errors(job: StageJob, planned: PlannedUnit) -> Generator[None]:
     """Raise as an error of ours whatever goes wrong while a unit is read, computed and written."""
     try:
         yield
+    except SourceError as error:
+        raise _covered(error, job) from error
     except DataFlowError:
         raise
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
@@ -54,7 +57,7 @@ def unit_errors(job: StageJob, planned: PlannedUnit) -> Generator[None]:
     except Exception as error:
         # Polars passes on what a function raises that it calls for the rows.
         raise StageFailed(
-            f"stage {job.stage.name!r}, {planned.unit.label}: {said(error)}{_where(job.stage, error)}",
+            f"stage {job.stage.name!r}, {planned.unit.label}: {said(error, job.stage)}{_where(job.stage, error)}",
             stage=job.stage.name,
         ) from error
 
@@ -69,19 +72,29 @@ def _unit_error(job: StageJob, planned: PlannedUnit, error: BaseException) -> Da
             # Polars does not say which line it is that has too many fields.
             job.source.verify(planned.item, job.columns)
         except SourceError as found:
-            return found
-        return SourceCorrupt(
+            return _covered(found, job)
+        corrupt = SourceCorrupt(
             f"source {job.stage.name!r}: {file} cannot be read: {first_line(error)}; deliver it again or remove it",
             source=job.stage.name,
             file=file,
         )
+        return _covered(corrupt, job)
     if isinstance(storage, LakeCorrupt):
         return _broken_input(job) or storage
     if isinstance(error, OSError) or about_lake or type(storage) is not LakeError:
         return storage
     return StageFailed(
-        f"stage {job.stage.name!r}, {planned.unit.label}: {said(error)}{_where(job.stage, error)}", stage=job.stage.name
+        f"stage {job.stage.name!r}, {planned.unit.label}: {said(error, job.stage)}{_where(job.stage, error)}",
+        stage=job.stage.name,
     )
+
+
+def _covered(error: SourceError, job: StageJob) -> SourceError:
+    """The error without what it quotes of the file, where some of that is personal."""
+    if not job.stage.pii:
+        return error
+    plain = {*job.columns, job.stage.name}
+    return type(error)(masked_error(error.message, plain), **error.details)
 
 
 def _broken_input(job: StageJob) -> LakeCorrupt | None:
@@ -102,15 +115,19 @@ def _broken_input(job: StageJob) -> LakeCorrupt | None:
     return None
 
 
-def said(error: BaseException) -> str:
-    """Kind and first line of an error."""
+def said(error: BaseException, stage: Stage | None = None) -> str:
+    """Kind and first line of an error; of a stage with personal data the kind alone, as errors quote values."""
+    if stage is not None and stage.pii:
+        return f"{type(error).__name__} (what it says is not told, as the stage has personal data)"
     line = first_line(error)
     return f"{type(error).__name__}: {line}" if line != type(error).__name__ else line
 
 
 def first_line(error: BaseException) -> str:
     """What an error says, without the query plan that Polars prints under it."""
-    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    # Of a KeyError the text is the spelling of its key.
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    line = next(iter(str(text).strip().splitlines()), type(error).__name__)
     # Bytes of a broken file may be quoted in it.
     return "".join(c if c.isprintable() else "�" for c in line)
 

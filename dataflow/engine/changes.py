@@ -16,8 +16,8 @@ from dataflow.model import Manifest
 
 
 def table_changes(job: StageJob, manifests: Sequence[Manifest]) -> Iterable[TableChange]:
-    """What the batch does to each table: side tables first, so that no row is ever missing from all of them."""
-    for what in (*SIDE_TABLES, *LEDGERS):
+    """What the batch does to each table: its own last, ledgers first, so that no row is ever missing from all of them."""
+    for what in (*LEDGERS, *SIDE_TABLES):
         table = side_table(job.stage.name, what)
         if (change := _change(job, manifests, table, ())) and (change.adds or change.removes):
             yield change
@@ -35,7 +35,7 @@ def _change(
     if schema is None:
         return None
     if snapshot is not None:
-        _check_fits(snapshot, from_json(schema), partition_by, truncate=goes.truncate)
+        check_fits(snapshot, from_json(schema), partition_by, truncate=goes.truncate)
     return TableChange(
         table=table,
         app=f"{job.stage.name}@{job.plan.epoch}",
@@ -64,7 +64,7 @@ def outgoing(job: StageJob, manifests: Sequence[Manifest], snapshot: Snapshot) -
     return replacement(snapshot, replaced, job.published, also=rewritten)
 
 
-def _check_fits(snapshot: Snapshot, schema: pl.Schema, partition_by: tuple[str, ...], *, truncate: bool) -> None:
+def check_fits(snapshot: Snapshot, schema: pl.Schema, partition_by: tuple[str, ...], *, truncate: bool) -> None:
     """Refuse what a table cannot take before anything is promised: an intent that can never be kept helps nobody."""
     table, have = snapshot.version.table, snapshot.schema
     if snapshot.partition_by != partition_by:
@@ -77,9 +77,11 @@ def _check_fits(snapshot: Snapshot, schema: pl.Schema, partition_by: tuple[str, 
     changed = [f"{n!r} was {have[n]}, is {schema[n]}" for n in schema if n in have and have[n] != schema[n]]
     lost = [f"{n!r} is gone" for n in have if n not in schema]
     if (changed or lost) and not truncate:
+        ledger = table.endswith(tuple(f"__{what}" for what in LEDGERS))
+        out = f"keep {snapshot.version.uri} elsewhere and remove it" if ledger else "run with --full"
         raise SchemaConflict(
             f"table {table!r} cannot take what its stage now returns: {'; '.join(changed + lost)}. Nothing is published; "
-            f"run with --full to write the table anew",
+            f"{out} to write the table anew",
             table=table,
         )
 

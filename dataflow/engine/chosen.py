@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from dataflow.engine.call import first_line
 from dataflow.engine.job import QUARANTINE_ID, side_table
 from dataflow.errors import ConfigError, hint
 from dataflow.lake.lake import Lake
@@ -119,7 +120,7 @@ def edit(rows: pl.LazyFrame, path: str) -> pl.LazyFrame:
     for column in changed:
         if column not in schema:
             raise ConfigError(f"{path}: unknown column {column!r}{hint(column, list(schema))}", column=column)
-        typed = given[column].cast(schema[column], strict=False)
+        typed = _typed(given[column], schema[column], path)
         wrong = given.filter(given[column].is_not_null() & typed.is_null())[QUARANTINE_ID]
         if wrong.len():
             raise ConfigError(f"{path}: {column!r} of row {wrong[0]} is no {schema[column]}; mend it", column=column)
@@ -131,12 +132,57 @@ def edit(rows: pl.LazyFrame, path: str) -> pl.LazyFrame:
     )
 
 
+_DAY, _CLOCK = "%Y-%m-%d", "%H:%M:%S%.f"
+
+
+def _typed(given: pl.Series, dtype: pl.DataType, path: str) -> pl.Series:
+    """The values as ``dtype``, null where they are none; text is read as exports write it.
+
+    Errors: ConfigError for a type that the file's form cannot say.
+    """
+    text = pl.col(given.name)
+    if given.dtype == pl.String and isinstance(dtype, pl.Boolean):
+        known = text.str.to_lowercase()
+        value = pl.when(known.is_in(["true", "false"])).then(known == "true")
+    elif given.dtype == pl.String and isinstance(dtype, pl.Date):
+        value = text.str.to_date(_DAY, strict=False)
+    elif given.dtype == pl.String and isinstance(dtype, pl.Datetime):
+        value = _instants(text, dtype)
+    else:
+        value = text.cast(dtype, strict=False)
+    try:
+        return given.to_frame().select(value).to_series()
+    except pl.exceptions.PolarsError as error:
+        form = Path(path).suffix
+        message = f"{path}: {given.name!r} is of type {dtype}, which {form} cannot say; leave the column out, or export as .parquet"
+        raise ConfigError(message, column=given.name) from error
+
+
+def _instants(text: pl.Expr, dtype: pl.Datetime) -> pl.Expr:
+    """Times with a blank or a T; where the column has a time zone, with an offset, or in that time zone."""
+    forms = [f"{_DAY}{between}{_CLOCK}" for between in ("T", " ")]
+    zone = dtype.time_zone
+    local = [text.str.to_datetime(form, strict=False, time_unit=dtype.time_unit) for form in [*forms, _DAY]]
+    if zone is None:
+        return pl.coalesce(local)
+    aware = [
+        text.str.to_datetime(f"{form}%#z", strict=False, time_unit=dtype.time_unit, time_zone=zone) for form in forms
+    ]
+    return pl.coalesce(
+        *aware, *(time.dt.replace_time_zone(zone, ambiguous="null", non_existent="null") for time in local)
+    )
+
+
 def _predicate(where: str, frame: pl.LazyFrame, stage: str) -> pl.Expr:
     predicate, columns = parse_predicate(where, "where"), frame.collect_schema().names()
     for column in predicate.columns:
         if column not in columns:
             message = f"stage {stage!r}: unknown column {column!r} in {where}{hint(column, columns)}"
             raise ConfigError(message, stage=stage, column=column)
+    try:
+        pl.LazyFrame(schema=frame.collect_schema()).select(predicate.expr).collect()
+    except pl.exceptions.PolarsError as error:
+        raise ConfigError(f"stage {stage!r}: {where} cannot be asked: {first_line(error)}", stage=stage) from error
     return predicate.expr.fill_null(value=False)
 
 

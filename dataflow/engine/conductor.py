@@ -23,7 +23,7 @@ from dataflow.engine.reports import Reports
 from dataflow.engine.runner import Future, Runner, Step, Verb
 from dataflow.engine.seams import Seam, reach
 from dataflow.engine.stage import stage_units
-from dataflow.errors import LeaseLost
+from dataflow.errors import LakeError, LeaseLost
 from dataflow.lake import manifests as manifest_store
 from dataflow.lake.lease import HeldLease
 from dataflow.lake.state import Files, Judgement, Outputs
@@ -205,6 +205,9 @@ class Conductor:
     def _refuse(self, progress: Progress, verdict: Verdict) -> None:
         seconds = time.perf_counter() - progress.began
         report = self.reports.refused(progress.job, progress.manifests, verdict, seconds)
+        if left := [name for name in verdict.branches if name not in self.selected]:
+            note = f"{', '.join(left)} would run instead, but this run leaves it out"
+            report = report.model_copy(update={"notes": (*report.notes, note)})
         judgement = Judgement(
             stage=report.stage,
             batch_id=verdict.batch_id,
@@ -214,8 +217,14 @@ class Conductor:
             verdict=verdict,
             published=False,
         )
-        self.lease.record("judged", judgement, stage=report.stage, batch_id=verdict.batch_id)
-        reach(Seam.REFUSAL_RECORDED, report.stage)
+        try:
+            self.lease.record("judged", judgement, stage=report.stage, batch_id=verdict.batch_id)
+            reach(Seam.REFUSAL_RECORDED, report.stage)
+        except LeaseLost:
+            raise
+        except LakeError as error:
+            self._finish(self.reports.failed(progress.job.stage, error, seconds))
+            return
         self._finish(report)
 
     def _publish_done(self, progress: Progress, outputs: Outputs, future: Future) -> None:

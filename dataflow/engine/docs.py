@@ -14,7 +14,7 @@ from dataflow.quality.data_docs import build_data_docs, newest
 
 FOLDER = "_quality"
 _SITE, _RESULTS = "data_docs", "results"
-_STAMP = "%Y%m%dT%H%M%S"
+_STAMP, _MOMENT = "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S.%f"
 
 
 def keep_result(job: StageJob, result: Mapping[str, Any]) -> None:
@@ -24,7 +24,7 @@ def keep_result(job: StageJob, result: Mapping[str, Any]) -> None:
     folder = _folder(job.lake, job.pipeline, _RESULTS)
     with storage_errors(job.lake.uri):
         job.lake.fs.makedirs(folder, exist_ok=True)
-        job.lake.fs.pipe_file(f"{folder}/{at:{_STAMP}}-{job.plan.batch_id}.json", json.dumps(told).encode())
+        job.lake.fs.pipe_file(f"{folder}/{at:{_MOMENT}}-{job.plan.batch_id}.json", json.dumps(told).encode())
 
 
 def update_docs(lake: Lake, pipeline: str) -> str:
@@ -46,7 +46,11 @@ def _results(
     for name in sorted(names):
         # Those of the newest second again: more than one batch may be judged in it, and a page is written once.
         if since is None or name.rsplit("/", 1)[-1] >= f"{since:{_STAMP}}":
-            told = json.loads(lake.fs.cat_file(name))
+            try:
+                told = json.loads(lake.fs.cat_file(name))
+            except ValueError:
+                # A run that was killed while it wrote leaves half a file, and its batch is judged once more.
+                continue
             yield told["stage"], told["batch_id"], datetime.fromisoformat(told["judged_at"]), told["result"]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from dataflow.engine.seams import Seam, reach
+from dataflow.lake import journal
 from dataflow.lake.commit import TableChange, publish_change
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease
@@ -69,9 +70,10 @@ def record_history(lake: Lake, lease: HeldLease) -> int:
 
 
 def _append(lake: Lake, lease: HeldLease, table: str, told: Sequence[Judgement]) -> None:
-    app = f"{table}@{lease.pipeline}"
-    known = lake.open(table).transaction_version(app) if lake.exists(table) else None
-    new = [j for j in told if known is None or j.seq > known]
+    # Entries are numbered by their journal; one that was begun anew starts again from nothing.
+    app = f"{table}@{lease.pipeline}@{lake.open(journal.TABLE).metadata().id}"
+    known = (lake.open(table).transaction_version(app) if lake.exists(table) else None) or 0
+    new = [j for j in told if j.seq > known]
     if not new:
         return
     rows = [row for judgement in new for row in _ROWS[table](lease.pipeline, judgement)]
@@ -84,6 +86,8 @@ def _append(lake: Lake, lease: HeldLease, table: str, told: Sequence[Judgement])
         table=table,
         app=app,
         seq=new[-1].seq,
+        # A run that this one took over may wake up and tell the same.
+        after=known,
         batch_id=f"{table}.{new[-1].seq}",
         pipeline=lease.pipeline,
         table_schema=sink.table_schema,

@@ -85,7 +85,7 @@ class StageJob:
             unit=unit,
             run_id=self.run_id,
             role=role,
-            partition_by=storage.partition_by if role != "side" else (),
+            partition_by=storage.partition_by if table is None else (),
             compression=storage.compression,
             compression_level=storage.compression_level,
             private=self.stage.pii,

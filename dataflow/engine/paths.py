@@ -24,6 +24,8 @@ def not_taken(stage: Stage, reports: Mapping[str, StageReport], state: PipelineS
         if report.state == "branched" and report.verdict
     }
     if stage.branch_of and not any(stage.name in targets for targets in branches.values()):
+        if absent := [name for name in stage.branch_of if name not in reports]:
+            return f"it runs where the gate of {' or '.join(absent)} branches to it, which this run leaves out: select both"
         return f"the gate of {' or '.join(stage.branch_of)} did not branch to it"
     for name in stage.inputs:
         if name in branches:

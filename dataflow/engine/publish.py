@@ -88,11 +88,19 @@ def roll_forward(lake: Lake, lease: HeldLease) -> list[str]:
             lease.record("abandoned", Outputs(outputs=()), stage=intent.stage, batch_id=intent.batch_id)
             manifest_store.clear(lake, intent.stage)
             _discard(lake, intent)
-            done.append(
-                f"batch {intent.batch_id}, begun by an interrupted run, could not be finished and is done again"
-            )
+            done.append(f"batch {intent.batch_id}, begun by an interrupted run, could not be finished{_again(intent)}")
         reach(Seam.INTENT_ROLLED_FORWARD, intent.stage)
     return done
+
+
+def _again(intent: Intent) -> str:
+    """How what an abandoned batch was to publish is published after all."""
+    if not intent.replays:
+        return " and is done again"
+    return (
+        f"; of the rows that it sent again, those that are no more in quarantine are in {intent.stage}__replayed, "
+        f"and a run with --full sets them aside anew"
+    )
 
 
 def _discard(lake: Lake, intent: Intent) -> None:

@@ -17,6 +17,7 @@ from dataflow.engine.merge import merge
 from dataflow.engine.planning import Planning
 from dataflow.engine.produced import stage_produced
 from dataflow.engine.writing import Writing
+from dataflow.errors import LakeCorrupt
 from dataflow.lake.errors import storage_errors
 from dataflow.lake.lake import Lake
 from dataflow.lake.naming import unit_id_of
@@ -51,6 +52,13 @@ class Replaying(Planning):
         for name, path in rows.iter_rows():
             by_unit.setdefault(unit_id_of(path) or "", []).append(name)
         epoch, seq, again = before.epoch, before.seq + 1, digest(self.chosen, self.run_id)
+        if lost := sorted(by_unit.keys() - before.units.keys()):
+            raise LakeCorrupt(
+                f"table {table!r}: the units that set {sum(len(by_unit[id]) for id in lost)} of the chosen rows aside "
+                f"can no more be told ({by_unit[lost[0]][0]} is one of these rows): another program rearranged its files. "
+                f"Nothing is sent; restore it to a version from before: deltalake.DeltaTable({head.uri!r}).restore(version)",
+                table=table,
+            )
         units = tuple(
             PlannedUnit(
                 before.units[id].unit, digest(id, epoch, seq, again), rows=len(names), added=(), replays=tuple(names)
@@ -112,6 +120,9 @@ def _without_known(writing: Writing, rows: pl.LazyFrame, key: Sequence[str]) -> 
     head = job.lake.head(job.stage.name)
     if head is None:
         return rows
-    known = job.lake.scan(job.lake.snapshot(head)).select(key)
+    snapshot = job.lake.snapshot(head)
+    # A key never crosses units; of files that another program rearranged nobody knows whose rows they hold.
+    files = [f for f in snapshot.files if unit_id_of(f.path) in (writing.planned.unit.id, None)]
+    known = job.lake.scan(snapshot, files).select(key)
     writing.sink_aside("duplicates", rows.join(known, on=list(key), how="semi", maintain_order="left"))
     return rows.join(known, on=list(key), how="anti", maintain_order="left")

@@ -77,7 +77,7 @@ class Reports:
         )
 
     def failed(self, stage: Stage, error: BaseException, seconds: float) -> StageReport:
-        text = str(error) if isinstance(error, DataFlowError) else f"stage {stage.name!r}: {said(error)}"
+        text = str(error) if isinstance(error, DataFlowError) else f"stage {stage.name!r}: {said(error, stage)}"
         return StageReport(
             stage=stage.name, kind=stage.kind, state="failed", reason="an error", error=text, seconds=seconds
         )

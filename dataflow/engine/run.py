@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from dataflow.engine.call import said
 from dataflow.engine.chosen import Chosen
 from dataflow.engine.conductor import Conductor
 from dataflow.engine.docs import update_docs
@@ -51,6 +52,8 @@ class Run:
         self.chosen = chosen
         self.reports = Reports(workflow, lake, run_id)
         self._conductor: Conductor | None = None
+        self._left = False
+        """Whether files were staged that no commit names."""
 
     def execute(self) -> RunReport:
         """Do what is to be done and say what was.
@@ -85,8 +88,7 @@ class Run:
             report = self.reports.report()
             self._release(report, planning, lease)
             if lease.state.judgements or any(s.verdict for s in report.stages):
-                record_history(self.lake, lease)
-                report = self._document(report)
+                report = self._document(self._tell(report, lease))
             return report
         except LeaseLost:
             raise
@@ -96,10 +98,29 @@ class Run:
                 lease.release(clean=False)
             raise
 
+    def _tell(self, report: RunReport, lease: HeldLease) -> RunReport:
+        """What is published stays published where its history cannot be written: the next run catches up."""
+        try:
+            record_history(self.lake, lease)
+        except LeaseLost:
+            raise
+        except LakeError as error:
+            self._left = True
+            return _noted(report, f"the quality history is not up to date, the next run writes it: {error}")
+        return report
+
     def _document(self, report: RunReport) -> RunReport:
         if not self.workflow.data_docs:
             return report
-        return report.model_copy(update={"data_docs": update_docs(self.lake, self.workflow.name)})
+        try:
+            place = update_docs(self.lake, self.workflow.name)
+        except Exception as error:
+            # Pages are made of what Great Expectations said; whatever is wrong with one, the run is not.
+            return _noted(
+                report,
+                f"the Data Docs are not up to date: {error if isinstance(error, DataFlowError) else said(error)}",
+            )
+        return report.model_copy(update={"data_docs": place})
 
     def _plan(self, lease: HeldLease) -> Planning:
         about = self.workflow, self.lake, lease.refresh(), self.run_id
@@ -108,7 +129,7 @@ class Run:
     def _give_back(self, lease: HeldLease, report: RunReport) -> None:
         well = report.state in ("completed", "skipped")
         try:
-            lease.release(clean=well)
+            lease.release(clean=well and not self._left)
         except LeaseLost:
             raise
         except LakeError:
@@ -136,6 +157,10 @@ class Run:
     def _end(self, report: RunReport) -> RunReport:
         self.observe(Event("run_finished", text=report.state))
         return report
+
+
+def _noted(report: RunReport, note: str) -> RunReport:
+    return report.model_copy(update={"notes": (*report.notes, note)})
 
 
 def new_run_id() -> str:

@@ -55,6 +55,8 @@ class TableChange(Frozen):
     app: str
     """Stage and epoch: the application whose transactions count the stage's batches."""
     seq: int
+    after: int | None = None
+    """The transaction that ``seq`` follows, where any other one before it would be a conflict."""
     batch_id: str
     pipeline: str
     table_schema: str
@@ -96,6 +98,8 @@ def _commit(lake: Lake, change: TableChange, lock: Lock) -> int:
     lock.hold(handle)
     if (handle.transaction_version(change.app) or 0) >= change.seq:
         return _version_of(handle, change)
+    if change.after is not None and (handle.transaction_version(change.app) or 0) != change.after:
+        raise CommitConflict(f"{handle.table_uri}: another run published in between; run again", table=change.table)
     _check_staged(lake, change)
     _check_partitioning(handle, change)
     schema = Schema.from_json(change.table_schema)

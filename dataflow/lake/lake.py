@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -120,9 +121,9 @@ class Lake:
 
     def head(self, table: str) -> TableVersion | None:
         """The newest version of ``table``; None where there is no such table."""
-        if not self.exists(table):
-            return None
-        return TableVersion(table=table, uri=self.table_uri(table), version=self.open(table).version())
+        with suppress(TableMissing):
+            return TableVersion(table=table, uri=self.table_uri(table), version=self.open(table).version())
+        return None
 
     def snapshot(self, version: TableVersion) -> Snapshot:
         """Schema and files of ``version``, from the log alone."""

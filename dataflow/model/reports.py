@@ -70,6 +70,8 @@ class RunReport(Frozen):
     """The first page of Great Expectations' Data Docs, where gates judged something."""
     repaired: tuple[str, ...] = ()
     """What an earlier, interrupted run had left and this one finished or swept."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the run as a whole: a history or documents that could not be written."""
 
     @property
     def processed_records(self) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataflow.plan.fingerprint import stage_fingerprint
 from dataflow.plan.source import plan_source
 from dataflow.plan.task import plan_task, sliced_inputs
-from dataflow.plan.units import Plan, PlannedUnit, StagePlan, batch_id
+from dataflow.plan.units import Plan, PlannedUnit, StagePlan, batch_id, count
 
 __all__ = [
     "Plan",
     "PlannedUnit",
     "StagePlan",
     "batch_id",
+    "count",
     "plan_source",
     "plan_task",
     "sliced_inputs",

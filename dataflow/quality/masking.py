@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from dataflow.quality.causes import WAYS_OUT
 from dataflow.quality.rules import ValidationRule
 
 MASK = "•••"
@@ -26,7 +27,8 @@ def masked_error(message: str, columns: Collection[str]) -> str:
         known = inner in columns or _TYPE.fullmatch(inner)
         return found.group() if known else found.group().replace(inner, MASK) if inner else found.group()
 
-    return _QUOTED.sub(mask, message)
+    ours = next((way_out for way_out in WAYS_OUT.values() if message.endswith(way_out)), "")
+    return _QUOTED.sub(mask, message.removesuffix(ours)) + ours
 
 
 def masked_value(value: Any) -> Any:

@@ -79,8 +79,10 @@ class Reference:
 def check_references(rule: str, reference: Reference, tables: Mapping[str, Iterable[str]]) -> None:
     """Errors: ConfigError for a table that is not among ``tables`` (name -> columns), or lacks the keys."""
     if reference.table not in tables:
+        # What no stage makes is refused when the workflow is declared.
+        way_out = hint(reference.table, tables) if tables else "; it is not published yet: run its stage first"
         raise ConfigError(
-            f"rule {rule!r}: unknown table {reference.table!r} in {reference.text}{hint(reference.table, tables)}",
+            f"rule {rule!r}: unknown table {reference.table!r} in {reference.text}{way_out}",
             rule=rule,
             table=reference.table,
         )

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import polars as pl
 
-from dataflow.errors import ConfigError, hint
+from dataflow.errors import ConfigError
 from dataflow.quality.rules import ValidationRule
 
 _MANY = 3
@@ -17,8 +17,8 @@ _MANY = 3
 def check_repairs(rules: Sequence[ValidationRule], schema: Mapping[str, pl.DataType] | None = None) -> None:
     """Whether the repairs of a gate can be made; of the data, only the ``schema`` tells some.
 
-    Errors: ConfigError for two repairs of one column, a column that is not there, and a function that raises, returns
-    no expression, changes the column's type, or adds or loses rows.
+    Errors: ConfigError for two repairs of one column, one that its rule does not read, and a function that raises,
+    returns no expression, changes the column's type, adds or loses rows, or needs other rows.
     """
     seen: dict[str, str] = {}
     for rule in rules:
@@ -41,12 +41,6 @@ def check_repairs(rules: Sequence[ValidationRule], schema: Mapping[str, pl.DataT
             )
         seen[column] = rule.name
         if schema is not None:
-            if column not in schema:
-                raise ConfigError(
-                    f"rule {rule.name!r}: its repair is of {column!r}, which is not there{hint(column, schema)}",
-                    rule=rule.name,
-                    column=column,
-                )
             repaired_value(rule, schema, pl.lit(value=True))
 
 
@@ -56,8 +50,8 @@ def repaired_value(rule: ValidationRule, schema: Mapping[str, pl.DataType], brea
     column = rule.repair.column
     try:
         made: Any = rule.repair.function(pl.col(column))
-    except Exception as error:
-        _refuse(rule, f"raised {type(error).__name__}: {error}", error)
+    except (Exception, SystemExit) as error:
+        _refuse(rule, f"raised {_in_one_line(f'{type(error).__name__}: {error}')}", error)
     if not isinstance(made, pl.Expr):
         _refuse(rule, f"returned {type(made).__name__}, not an expression; return what it makes of the one it is given")
     value = pl.when(breaks).then(made).otherwise(pl.col(column)).alias(column)
@@ -81,10 +75,25 @@ def _try(rule: ValidationRule, schema: Mapping[str, pl.DataType], made: pl.Expr)
             _refuse(rule, f"makes {kind} of {schema[column]}; a repair keeps its column's type: cast to it")
         becomes.collect()
     except pl.exceptions.PolarsError as error:
-        _refuse(rule, f"cannot be run: {str(error).splitlines()[0]}", error)
+        _refuse(rule, f"cannot be run: {_in_one_line(str(error))}", error)
+    if _needs_other_rows(made, rows):
+        _refuse(rule, "needs other rows than the one it repairs; do that in the stage's function")
 
 
-def _refuse(rule: ValidationRule, problem: str, cause: Exception | None = None) -> NoReturn:
+def _in_one_line(message: str) -> str:
+    # After an empty line Polars shows the plan.
+    return " ".join(message.strip().split("\n\n")[0].split())
+
+
+def _needs_other_rows(made: pl.Expr, rows: pl.LazyFrame) -> bool:
+    """Whether a row's new value hangs on the rows around it, which are others in another batch."""
+    try:
+        return not made.meta.is_row_separable()
+    except pl.exceptions.PolarsError:
+        return False
+
+
+def _refuse(rule: ValidationRule, problem: str, cause: BaseException | None = None) -> NoReturn:
     assert rule.repair is not None
     column = rule.repair.column
     raise ConfigError(

@@ -87,6 +87,19 @@ def unevaluable(rule: ValidationRule, schema: pl.Schema, references: References)
         return error.message
     except pl.exceptions.PolarsError as error:
         return unevaluated(rule, str(error))
+    return _uncastable(rule, schema)
+
+
+def _uncastable(rule: ValidationRule, schema: pl.Schema) -> str | None:
+    """Of a CAST that no text can take Polars tells only when it meets a text."""
+    if "CAST" not in (rule.predicate or "").upper() or rule.parsed is None:
+        return None
+    row = {name: pl.Series([""] if kind == pl.String else [None], dtype=kind) for name, kind in schema.items()}
+    try:
+        pl.LazyFrame(row).select(rule.failing(schema)).collect()
+    except pl.exceptions.PolarsError as error:
+        # Whether a text can be read as a number, that very text decides.
+        return unevaluated(rule, str(error)) if "not supported" in str(error) else None
     return None
 
 

@@ -68,6 +68,12 @@ def contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
     if stage.incremental is not None:
         yield from _incremental_contradictions(stage)
     stored = stage.storage.partition_by
+    if personal := [column for column in (*stored, *stage.partition_by) if column in stage.pii]:
+        # Paths, the Delta log, the journal and the names of units would tell its values.
+        yield (
+            "pii",
+            f"keeps {personal[0]!r} to the tables, but partition_by makes folders of its values; take it out of one",
+        )
     if stored[: len(stage.partition_by)] != stage.partition_by:
         must = ", ".join(stage.partition_by)
         yield "storage.partition_by", f"must begin with the stage's own partition_by, {must}; it is {', '.join(stored)}"

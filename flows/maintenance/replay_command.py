@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import polars as pl
 import typer
@@ -12,10 +12,12 @@ from rich.table import Table
 
 import dataflow
 from dataflow.errors import ConfigError
+from dataflow.plan import count
+from dataflow.quality.causes import cause
 from flows.command import CONFIG
 from flows.maintenance.replay_quarantine import SCRIPT
 from flows.summary import failure_json
-from flows.terminal import console_of, declared, errors_told, run_app, run_shown, say
+from flows.terminal import console_of, declared, errors_told, run_app, run_shown, say, set_log_level
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 _WRITE: dict[str, Callable[[pl.DataFrame, Path], None]] = {
@@ -40,6 +42,10 @@ def replay(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; logs go to stderr.")] = False,
     runner: Annotated[str, typer.Option(help="prefect, or inline: without Prefect, in this process.")] = "prefect",
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None,
+        typer.Option(case_sensitive=False, help="How much to say."),
+    ] = None,
 ) -> int:
     """Send quarantined rows through their stage's deduplication and gate again; what passes is published.
 
@@ -47,7 +53,8 @@ def replay(
     they were. Exit codes are those of flows/etl.py.
     """
     chosen = dataflow.Chosen(tuple(rule or ()), tuple(batch or ()), where, None if edited is None else str(edited))
-    with errors_told(debug=False) as outcome:
+    set_log_level(log_level)
+    with errors_told(debug=log_level == "DEBUG") as outcome:
         workflow = declared(config, lake)
         if show or export is not None:
             outcome.code = _look(workflow, stage, chosen, export)
@@ -65,7 +72,10 @@ def replay(
 
 
 def _look(workflow: dataflow.Workflow, stage: str, chosen: dataflow.Chosen, export: Path | None) -> int:
-    rows = dataflow.Engine(runner="inline").quarantined(workflow, stage, chosen).collect()
+    try:
+        rows = dataflow.Engine(runner="inline").quarantined(workflow, stage, chosen).collect()
+    except pl.exceptions.PolarsError as error:
+        raise ConfigError(f"--where {chosen.where}: {' '.join(cause(str(error)).split())}") from error
     if export is None:
         _print_counts(rows, stage)
         return 0
@@ -78,7 +88,7 @@ def _look(workflow: dataflow.Workflow, stage: str, chosen: dataflow.Chosen, expo
     except pl.exceptions.ComputeError as error:
         raise ConfigError(f"--export {export}: {error}; columns of lists need .parquet or .jsonl") from error
     console_of().print(
-        f"{rows.height} rows of {stage} written to {export}; edit them, then send them with --edited {export}"
+        f"{count(rows.height, 'row')} of {stage} written to {export}; edit them, then send them with --edited {export}"
     )
     return 0
 

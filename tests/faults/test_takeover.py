@@ -6,10 +6,11 @@ import shutil
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from dataflow.engine.seams import Seam
-from tests.faults.harness import Case, Child, Fault, contest
+from dataflow.engine.seams import Seam, watch
+from tests.faults.harness import Answer, Case, Child, Fault, contest
 from tests.faults.kills import CleanRuns
 from tests.faults.sample import parameters
 from tests.faults.soundness import assert_equal, assert_sound
@@ -28,6 +29,8 @@ STOPPED_AT = (
     Seam.TABLE_PUBLISHED,
     Seam.PUBLICATION_RECORDED,
     Seam.RELEASE_RECORDED,
+    Seam.HISTORY_STAGED,
+    Seam.HISTORY_PUBLISHED,
 )
 
 
@@ -50,6 +53,37 @@ def test_a_run_that_was_taken_over_may_not_commit(shop_inputs: Path, clean: Clea
     assert_equal(expected.tables, case.lake)
     assert "skipped" == case.run().state
     assert_sound(case)
+
+
+def test_a_run_that_wakes_while_another_tells_its_history_tells_nothing(shop_inputs: Path, tmp_path: Path):
+    case = Case("shop", shop_inputs, tmp_path / "lake", 1, LEASE_SECONDS)
+    sleeper = Child(case, Fault(Seam.HISTORY_STAGED, act="stop"))
+    sleeper.wait_until_stopped()
+    time.sleep(LEASE_SECONDS * 1.1)
+    later = Case("shop", shop_inputs, tmp_path / "lake", 2, LEASE_SECONDS)
+    answers: list[Answer | None] = []
+
+    def wake(seam: Seam, what: str) -> None:
+        if seam is Seam.HISTORY_STAGED and not answers:
+            sleeper.go_on()
+            answers.append(sleeper.end())
+
+    unwatch = watch(wake)
+    try:
+        taker = later.run()
+    finally:
+        unwatch()
+
+    (answer,) = answers
+    assert answer is not None
+    assert str(answer.error).startswith("LeaseLost: "), answer
+    assert "completed" == taker.state
+    later.run()
+    for table, key in (("_quality_rules", ["stage", "batch_id", "rule"]), ("_quality_batches", ["stage", "batch_id"])):
+        told = pl.read_delta(str(case.lake / table))
+        assert told.select(key).n_unique() == told.height
+        assert {1, 2} == set(told["batch_id"].str.split(".").list.last().cast(int))
+    assert_sound(later)
 
 
 def test_a_stopped_run_counts_as_alive_until_its_lease_ends(shop_inputs: Path, tmp_path: Path):

@@ -108,6 +108,7 @@ def test_on_a_narrow_terminal_only_counts_that_there_are_stay_beside_them():
 def test_the_notes_say_what_happened_to_rows_and_how_to_see_them():
     assert [
         "repaired: swept 2 files",
+        "the quality history is not up to date",
         "orders: quarantined by known: 50 of 100 rows (id IS NOT NULL)",
         "  pl.read_delta('/lake/orders__quarantine').filter(pl.col('_rules').list.contains('known'))",
         "orders: warning plausible: 9 of 100 rows (price MATCHES '^[0-9]+$')",
@@ -117,7 +118,7 @@ def test_the_notes_say_what_happened_to_rows_and_how_to_see_them():
         "orders: 7 rows came too late",
         "  pl.read_delta('/lake/orders__late')",
         "orders: row ids are not carried: unique() looks at every column",
-    ] == list(notes(run(ORDERS, repaired=("swept 2 files",))))
+    ] == list(notes(run(ORDERS, repaired=("swept 2 files",), notes=("the quality history is not up to date",))))
 
 
 def test_what_went_wrong_is_said_in_words():

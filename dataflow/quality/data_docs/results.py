@@ -61,10 +61,20 @@ def _shown(result: dict[str, Any]) -> dict[str, Any]:
     return {
         "success": result["success"],
         "expectation_config": {**config, "kwargs": kwargs, "meta": of_rule, **_description(config, kwargs)},
-        "result": {key: value for key, value in result["result"].items() if key in _COUNTS},
+        "result": _counted({key: value for key, value in result["result"].items() if key in _COUNTS}),
         "meta": {},
         "exception_info": _exception(result.get("exception_info") or {}),
     }
+
+
+def _counted(told: dict[str, Any]) -> dict[str, Any]:
+    """Of a set of values Great Expectations counts what is not as expected, without a share: it cannot draw that."""
+    if "unexpected_count" not in told or "unexpected_percent" in told:
+        return told
+    others = {key: value for key, value in told.items() if key != "unexpected_count"}
+    if others.get("observed_value") is None:
+        others["observed_value"] = f"{told['unexpected_count']} not as expected"
+    return others
 
 
 def _description(config: Mapping[str, Any], kwargs: Mapping[str, Any]) -> dict[str, str]:

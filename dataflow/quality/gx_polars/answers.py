@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import polars as pl
 from polars import selectors
@@ -14,8 +14,10 @@ from .facts import Evidence, Facts
 
 INDEX = "__gx_row"
 COUNT = "__gx_count"
-FAILURES = (OSError, pl.exceptions.PolarsError)
+FAILURES = (Exception, pl.exceptions.PanicException)
+"""Polars' panics are no exceptions for Python; here they are, and then of one metric."""
 Id: TypeAlias = Hashable
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,11 @@ class Answers:
     """Values and errors, by metric id."""
 
     values: dict[Id, Any] = field(default_factory=dict[Id, Any])
-    errors: dict[Id, Exception] = field(default_factory=dict[Id, Exception])
+    errors: dict[Id, BaseException] = field(default_factory=dict[Id, BaseException])
     evidence: dict[Id, Evidence] = field(default_factory=dict[Id, Evidence])
     breaking: dict[Id, pl.LazyFrame] = field(default_factory=dict[Id, pl.LazyFrame])
-    """The rows that break a condition, by the id of their count."""
-    unreadable: Exception | None = None
+    """The rows that break a condition, by the id of their count and how many are wanted."""
+    unreadable: BaseException | None = None
     """Set when the data itself could not be read: then no metric is to blame."""
 
 
@@ -70,7 +72,8 @@ def answer(frame: pl.LazyFrame, schema: Schema, asks: Mapping[Id, Ask], answers:
     sound = {name: ask for name, ask in asks.items() if name not in answers.errors}
     looks: dict[Id, Look] = {}
     for name, values in _collect_all(frame, sound, answers).items():
-        _settle(name, lambda ask=sound[name], values=values: ask.finish(values), answers)
+        # A value that Python has not (the year 20000) harms its own metric only.
+        _settle(name, lambda ask=sound[name], values=values: ask.finish(tuple(map(_value, values))), answers)
         answers.evidence[name] = sound[name].evidence
         if isinstance(look := answers.values.get(name), Look):
             looks[name] = look
@@ -81,24 +84,24 @@ def answer(frame: pl.LazyFrame, schema: Schema, asks: Mapping[Id, Ask], answers:
 def _settle(name: Id, finish: Callable[[], Any], answers: Answers) -> None:
     try:
         answers.values[name] = finish()
-    except Exception as error:
+    except FAILURES as error:
         answers.errors[name] = error  # of this metric: anything else would end the whole checkpoint
 
 
-def _senseless(nothing: pl.LazyFrame, asks: Mapping[Id, Ask]) -> dict[Id, Exception]:
+def _senseless(nothing: pl.LazyFrame, asks: Mapping[Id, Ask]) -> dict[Id, BaseException]:
     """The asks that do not fit the columns: tried on no rows, so that the scan is not made in vain."""
     asked, places = _ask(nothing, asks.values())
     try:
         if any(places):
             asked.collect()
-    except pl.exceptions.PolarsError as error:
+    except FAILURES as error:
         if len(asks) == 1:
             return dict.fromkeys(asks, error)
         return {name: blamed for half in _halves(asks) for name, blamed in _senseless(nothing, half).items()}
     return {}
 
 
-def _halves(asks: Mapping[Id, Ask]) -> tuple[dict[Id, Ask], ...]:
+def _halves(asks: Mapping[Id, Part]) -> tuple[dict[Id, Part], ...]:
     names = list(asks)
     middle = len(names) // 2
     return tuple({name: asks[name] for name in half} for half in (names[:middle], names[middle:]))
@@ -112,11 +115,15 @@ def _ask(frame: pl.LazyFrame, asks: Collection[Ask]) -> tuple[pl.LazyFrame, list
     return frame.with_columns(**shared).select(expr.alias(str(at)) for at, expr in distinct.values()), places
 
 
-def _collect_all(frame: pl.LazyFrame, asks: Mapping[Id, Ask], answers: Answers) -> dict[Id, tuple[Any, ...]]:
+def _value(column: pl.Series) -> Any:
+    return column.to_list()[0]
+
+
+def _collect_all(frame: pl.LazyFrame, asks: Mapping[Id, Ask], answers: Answers) -> dict[Id, tuple[pl.Series, ...]]:
     """The values of each ask, from one collect; when it fails halves are tried apart, down to the one to blame."""
     asked, places = _ask(frame, asks.values())
     try:
-        row = asked.collect(engine="streaming").row(0) if any(places) else ()
+        row = asked.collect(engine="streaming").get_columns() if any(places) else []
     except FAILURES as error:
         if _is_unreadable(error) or len(asks) == 1:
             answers.unreadable = error if _is_unreadable(error) else answers.unreadable
@@ -126,7 +133,7 @@ def _collect_all(frame: pl.LazyFrame, asks: Mapping[Id, Ask], answers: Answers) 
     return {name: tuple(row[at] for at in own) for name, own in zip(asks, places, strict=True)}
 
 
-def _is_unreadable(error: Exception) -> bool:
+def _is_unreadable(error: BaseException) -> bool:
     return isinstance(error, OSError) or str(error).startswith("parquet:")
 
 
@@ -143,8 +150,8 @@ def _look_again(looks: Mapping[Id, Look], answers: Answers) -> None:
             answers.unreadable = error if _is_unreadable(error) else answers.unreadable
             answers.errors.update(dict.fromkeys(looks, error))
             return
-        for name, look in looks.items():
-            _look_again({name: look}, answers)
+        for half in _halves(looks):
+            _look_again(half, answers)
         return
     for name, look in looks.items():
         _settle(name, lambda look=look: look.read(found[id(look.frame)].select(*look.columns)), answers)

@@ -25,9 +25,10 @@ from great_expectations.expectations.row_conditions import (
     deserialize_row_condition,
 )
 from great_expectations.validator.metric_configuration import MetricConfiguration
+from great_expectations.validator.validation_graph import MAX_METRIC_COMPUTATION_RETRIES
 
 from .answers import Answers, Ask, Data, Id, answer
-from .conditions import Schema, bound, column, members
+from .conditions import Schema, aligned, bound, column, members
 from .facts import STRENGTH, Evidence
 from .files import BATCHES, Batch, known
 from .metrics import ask
@@ -62,7 +63,7 @@ class PolarsExecutionEngine(ExecutionEngine):
         super().__init__(*args, **kwargs)
 
     @property
-    def unreadable(self) -> Exception | None:
+    def unreadable(self) -> BaseException | None:
         """Why the data of the last batch could not be read; None when it could."""
         return self._answers.unreadable
 
@@ -95,7 +96,8 @@ class PolarsExecutionEngine(ExecutionEngine):
     ) -> dict[Any, Any]:
         """The values of the metrics.
 
-        Errors: MetricResolutionError for the first that has none; the others are kept, so asking again costs nothing.
+        Errors: MetricResolutionError for the first that has none, and those that have none for the same reason; the
+        others are kept, so asking again costs nothing.
         """
         wanted = sorted(metrics_to_resolve, key=lambda metric: str(metric.id))
         new = [m for m in wanted if m.id not in self._answers.values and m.id not in self._answers.errors]
@@ -103,7 +105,10 @@ class PolarsExecutionEngine(ExecutionEngine):
             self._resolve(self._batch(batch_id), [m for m in new if m.metric_domain_kwargs.get("batch_id") == batch_id])
         for metric in wanted:
             if error := self._answers.errors.get(metric.id):
-                raise MetricResolutionError(message=str(error), failed_metrics=(metric,)) from error
+                # Great Expectations takes a metric for failed at the third time, and looks at all of them each time.
+                failed = [one for one in wanted if str(self._answers.errors.get(one.id)) == str(error)]
+                again = tuple(failed) * MAX_METRIC_COMPUTATION_RETRIES
+                raise MetricResolutionError(message=str(error), failed_metrics=again) from error
         return {metric.id: self._answers.values[metric.id] for metric in wanted}
 
     def _resolve(self, data: PolarsBatchData, metrics: list[MetricConfiguration]) -> None:
@@ -120,7 +125,7 @@ class PolarsExecutionEngine(ExecutionEngine):
         """What the metrics of these ids rest on together."""
         return STRENGTH[max((STRENGTH.index(self._answers.evidence[one]) for one in metrics), default=0)]
 
-    def error_of(self, metric: Any) -> Exception | None:
+    def error_of(self, metric: Any) -> BaseException | None:
         """Why the metric of this id has no value."""
         return self._answers.errors.get(metric)
 
@@ -168,7 +173,11 @@ class PolarsExecutionEngine(ExecutionEngine):
             found = asked.expr.is_in(members(asked, condition.parameter).implode())
             # As in pandas, a missing value differs from every value.
             return found if condition.operator == Operator.IN else found.not_().fill_null(value=True)
-        return COMPARE[str(condition.operator)](asked.expr, bound(asked, condition.parameter))
+        value, limit = aligned(asked.expr, asked.dtype, bound(asked, condition.parameter))
+        found = COMPARE[str(condition.operator)](value, limit)
+        # Polars sorts NaN above every number.
+        above = asked.dtype.is_float() and condition.operator in (Operator.GREATER_THAN, Operator.GREATER_THAN_OR_EQUAL)
+        return found & asked.expr.is_not_nan() if above else found
 
     def _nullity_condition_to_filter_clause(self, condition: NullityCondition) -> pl.Expr:
         asked = column(self._schema, condition.column.name)

@@ -30,6 +30,14 @@ def read_facts(paths: Sequence[str | os.PathLike[str]]) -> Facts:
         return Facts()  # the scan says what is wrong with them
 
 
+def _extremes_of(statistics: Any) -> tuple[Any, Any] | None:
+    """The least and greatest value; None where they are not kept, or Python has none such (the year 20000)."""
+    try:
+        return (statistics.min, statistics.max) if statistics.has_min_max else None
+    except (pa.ArrowException, OverflowError, ValueError):
+        return None
+
+
 def _groups(metadata: Any) -> list[Facts]:
     # Only a column of its own: a part of a nested one has fewer or more values than there are rows.
     flat = {
@@ -50,8 +58,8 @@ def _group(group: Any, flat: dict[int, str]) -> Facts:
             continue
         if found.has_null_count:
             facts.nulls[name] = found.null_count  # pyright: ignore
-        if found.has_min_max:
-            facts.minimum[name], facts.maximum[name] = found.min, found.max  # pyright: ignore
+        if extremes := _extremes_of(found):
+            facts.minimum[name], facts.maximum[name] = extremes  # pyright: ignore
     return facts
 
 

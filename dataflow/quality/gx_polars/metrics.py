@@ -17,7 +17,6 @@ from .aggregates import AGGREGATES, aggregate
 from .answers import Answers, Ask, Data, breaking_rows, count_asked, count_breaking
 from .conditions import CONDITIONS, Column, Kwargs, Schema, column
 from .queries import QUERIES
-from .results import UNANSWERABLE
 from .samples import SAMPLES, Sample, head, sample, wanted
 from .settle import settle
 
@@ -71,7 +70,8 @@ def ask(metric: MetricConfiguration, data: Data, answers: Answers) -> Ask:
     schema, mask = data.schema, data.mask
     name, domain, values = metric.metric_name, metric.metric_domain_kwargs, dict(metric.metric_value_kwargs)
     values.pop("result_format", None)
-    _refuse(name, domain, values)
+    if domain.get("table"):
+        raise ValueError(f"the batch is one frame: there is no other table {domain['table']!r} to compare it with")
     if known := settle(data.facts, name, domain, values, schema):
         return Ask((), lambda _: known.value, evidence=known.evidence)
     if name == "table.row_count":
@@ -87,13 +87,6 @@ def ask(metric: MetricConfiguration, data: Data, answers: Answers) -> Ask:
     return _ask_rows(metric, data, answers)
 
 
-def _refuse(name: str, domain: Kwargs, values: Kwargs) -> None:
-    if name == UNANSWERABLE:
-        raise ValueError(values["reason"])
-    if domain.get("table"):
-        raise ValueError(f"the batch is one frame: there is no other table {domain['table']!r} to compare it with")
-
-
 def _ask_rows(metric: MetricConfiguration, data: Data, answers: Answers) -> Ask:
     domain, values = metric.metric_domain_kwargs, dict(metric.metric_value_kwargs)
     result_format = values.pop("result_format", None)
@@ -107,13 +100,14 @@ def _ask_rows(metric: MetricConfiguration, data: Data, answers: Answers) -> Ask:
     if what == ASKED:
         return count_asked(question, data)
     # Values, positions and query of one check are read from one frame.
-    rows = answers.breaking.setdefault(count, breaking_rows(question, data, limit=wanted(result_format)))
+    limit = wanted(result_format)
+    rows = answers.breaking.setdefault((count, limit), breaking_rows(question, data, limit=limit))
     return Ask((), lambda _: sample(what, Sample(rows, question.columns, domain, result_format)), evidence="schema")
 
 
 def register(engine: type) -> None:
     """Make every metric known to Great Expectations as answered by ``engine``."""
-    for name in (UNANSWERABLE, "table.row_count", *SCHEMA, *QUERIED, *AGGREGATES):
+    for name in ("table.row_count", *SCHEMA, *QUERIED, *AGGREGATES):
         _register(engine, name, Counted)
     for condition in CONDITIONS:
         for what in (COUNT, ASKED):
@@ -129,7 +123,7 @@ def value_keys(name: str) -> tuple[str, ...]:
 
 def _register(engine: type, name: str, provider: type[MetricProvider]) -> None:
     known: dict[str, Any] | None = _registered_metrics.get(name)
-    ours = name.startswith("rows.") or name == UNANSWERABLE
+    ours = name.startswith("rows.")
     if known is None and not ours:
         return  # no engine has this combination (a count of asked rows, for questions to one column)
     values = OUR_VALUES + (("result_format",) if provider is Sampled or name.endswith(ASKED) else ())

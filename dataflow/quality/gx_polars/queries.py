@@ -49,9 +49,10 @@ def _check(statement: str) -> None:
     if len(parsed) != 1 or not isinstance(parsed[0], exp.Query):
         raise ValueError(f"not a query: write one SELECT over {{batch}}: {statement}")
     known = {TABLE, *(named.alias for named in parsed[0].find_all(exp.CTE))}
-    for source in parsed[0].find_all(exp.From, exp.Join):
-        if not isinstance(source.this, exp.Subquery) and not _is_named(source.this, known):
-            raise ValueError(f"the query reads {source.this.sql()}; it may read {{batch}} only: {statement}")
+    sources = [one.this for one in parsed[0].find_all(exp.From, exp.Join)]
+    for source in (*sources, *parsed[0].find_all(exp.Table)):  # a table may stand in parentheses
+        if not isinstance(source, exp.Subquery) and not _is_named(source, known):
+            raise ValueError(f"the query reads {source.sql()}; it may read {{batch}} only: {statement}")
 
 
 def _is_named(source: Any, known: set[str]) -> bool:

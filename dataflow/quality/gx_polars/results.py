@@ -4,19 +4,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
+import traceback
+from decimal import Decimal
 from typing import Any
 
-from great_expectations.expectations.core.expect_column_kl_divergence_to_be_less_than import (
-    ExpectColumnKLDivergenceToBeLessThan,
-)
+import polars as pl
+from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 from great_expectations.expectations.expectation import Expectation
-from great_expectations.validator.metric_configuration import MetricConfiguration
-from great_expectations.validator.validator import ValidationDependencies
+from great_expectations.util import convert_to_json_serializable
+from great_expectations.validator.exception_info import ExceptionInfo
+from great_expectations.validator.validator import Validator
 
 EVIDENCE = "evidence"
-UNANSWERABLE = "expectation.unanswerable"
-"""A metric that has no value: an error, which is then the error of the one expectation that needs it."""
 
 
 class _Used(dict[Any, Any]):
@@ -31,6 +32,7 @@ class _Used(dict[Any, Any]):
         return super().__getitem__(key)
 
 
+@functools.cache  # once, however often it is imported
 def mark_results(engine: type) -> None:
     """Let the results of an engine carry their evidence, and a plain bool as verdict.
 
@@ -49,6 +51,7 @@ def mark_results(engine: type) -> None:
         seen = _Used(metrics)
         result = validate(self, seen, runtime_configuration, execution_engine, **kwargs)
         result.success = bool(result.success)
+        result.result = _storable(result.result)
         if "BOOLEAN_ONLY" not in (wanted, wanted.get("result_format") if isinstance(wanted, dict) else None):
             result.result[EVIDENCE] = execution_engine.strength_of(seen.used)  # pyright: ignore
         return result
@@ -56,26 +59,66 @@ def mark_results(engine: type) -> None:
     Expectation.metrics_validate = metrics_validate
 
 
+def _storable(found: Any) -> Any:
+    """A result that a store can write: what has no JSON (spans, above all) as text, the rest as it was."""
+    if isinstance(found, dict):
+        return {name: _storable(value) for name, value in found.items()}
+    if isinstance(found, list | tuple):
+        made = tuple if isinstance(found, tuple) else list
+        return made(map(_storable, found)) if any(map(_may_fail, found)) else found
+    if not _may_fail(found):
+        return found
+    if isinstance(found, dt.timedelta):
+        return pl.Series([found]).dt.to_string("iso").item()
+    try:
+        convert_to_json_serializable(found)
+    except (TypeError, ValueError):
+        return str(found)
+    return found
+
+
+def _may_fail(value: Any) -> bool:
+    return not isinstance(value, str | bytes | int | float | Decimal | dt.date | dt.time | None)
+
+
+@functools.cache  # once, however often it is imported
 def contain_errors(engine: type) -> None:
-    """Let the one expectation that computes while a checkpoint is still planned fail alone.
+    """Let an expectation that raises while a checkpoint is still planned fail alone.
 
     Great Expectations catches what goes wrong in metrics and in verdicts, but not here.
     """
-    plan = ExpectColumnKLDivergenceToBeLessThan.get_validation_dependencies
+    plan = Validator._generate_metric_dependency_subgraphs_for_each_expectation_configuration
 
     @functools.wraps(plan)
-    def get_validation_dependencies(
-        self: Any, execution_engine: Any = None, runtime_configuration: Any = None
-    ) -> ValidationDependencies:
-        try:
-            return plan(self, execution_engine, runtime_configuration)
-        except Exception as error:
-            if not isinstance(execution_engine, engine):
-                raise
-            found = ValidationDependencies()
-            values = {"reason": str(execution_engine.error_of(error.args[0]) or error)}  # pyright: ignore
-            domain = self.configuration.get_domain_kwargs()
-            found.set_metric_configuration(UNANSWERABLE, MetricConfiguration(UNANSWERABLE, domain, values))
-            return found
+    def plan_each(
+        self: Any,
+        expectation_configurations: list[Any],
+        processed_configurations: list[Any],
+        catch_exceptions: bool,
+        runtime_configuration: Any = None,
+    ) -> tuple[list[Any], list[ExpectationValidationResult], list[Any]]:
+        if not isinstance(self._execution_engine, engine):
+            return plan(
+                self, expectation_configurations, processed_configurations, catch_exceptions, runtime_configuration
+            )
+        graphs, failed = list[Any](), list[ExpectationValidationResult]()
+        for one in expectation_configurations:
+            try:
+                planned = plan(self, [one], processed_configurations, catch_exceptions, runtime_configuration)
+            except Exception as error:
+                if not catch_exceptions:
+                    raise
+                known: Any = self._execution_engine
+                reason = (known.error_of(error.args[0]) if isinstance(error, KeyError) else None) or error
+                planned = [], [_raised(one, reason)], processed_configurations
+            graphs += planned[0]
+            failed += planned[1]
+        return graphs, failed, processed_configurations
 
-    ExpectColumnKLDivergenceToBeLessThan.get_validation_dependencies = get_validation_dependencies
+    Validator._generate_metric_dependency_subgraphs_for_each_expectation_configuration = plan_each
+
+
+def _raised(configuration: Any, error: BaseException) -> ExpectationValidationResult:
+    trace = "".join(traceback.format_exception(error))
+    info = ExceptionInfo(exception_traceback=trace, exception_message=str(error))
+    return ExpectationValidationResult(success=False, exception_info=info, expectation_config=configuration)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import polars as pl
@@ -19,6 +19,7 @@ from .conditions import column
 from .conditions.types import type_test
 
 
+@cache  # once, however often it is imported
 def register_types(engine: type) -> None:
     """Let the expectations about types answer for ``engine``; for other engines they stay as they were."""
     for expectation in (ExpectColumnValuesToBeOfType, ExpectColumnValuesToBeInTypeList, ExpectColumnTypeToBe):

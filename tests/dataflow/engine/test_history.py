@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 
 import polars as pl
+import pytest
 
 from dataflow import ValidationRule, Workflow
 from dataflow.engine.seams import Seam
+from dataflow.lake import journal
 from tests.dataflow.engine.made import Made, done
 from tests.faults.harness import Fault, Injected, injected
 
@@ -94,3 +97,83 @@ def test_two_pipelines_share_the_history(made: Made):
         done(made.run(workflow))
 
     assert [("one",), ("two",)] == made.rows("_quality_rules", "pipeline")
+
+
+def test_a_history_that_cannot_be_written_takes_no_published_run_along(made: Made):
+    workflow = gated(made, POSITIVE)
+    deliver(made, 5)
+    made.lake.mkdir()
+    (made.lake / "_quality_batches").write_text("in the way")
+
+    report = done(made.run(workflow))
+
+    assert "published" == report.stage("clean").state
+    (note,) = report.notes
+    assert note.startswith("the quality history is not up to date, the next run writes it: ")
+    (made.lake / "_quality_batches").unlink()
+    assert () == made.run(workflow).notes
+    assert [("clean.0.1",)] == made.rows("_quality_rules", "batch_id") == made.rows("_quality_batches", "batch_id")
+
+
+def test_docs_that_cannot_be_written_take_no_published_run_along(made: Made):
+    workflow = gated(made, POSITIVE)
+    deliver(made, 5)
+    (made.lake / "_quality" / "made").mkdir(parents=True)
+    (made.lake / "_quality" / "made" / "data_docs").write_text("in the way")
+
+    report = done(made.run(workflow))
+
+    assert None is report.data_docs
+    assert "the Data Docs are not up to date: " in report.notes[0]
+    assert [("clean.0.1",)] == made.rows("_quality_batches", "batch_id")
+
+
+def test_half_a_result_stops_no_later_run(made: Made):
+    workflow = gated(made, POSITIVE)
+    deliver(made, 5)
+    done(made.run(workflow))
+    (whole,) = (made.lake / "_quality" / "made" / "results").iterdir()
+    whole.with_name("99991231T235959.000000-clean.0.9.json").write_bytes(whole.read_bytes()[:-9])
+    deliver(made, 5, 6)
+
+    report = done(made.run(workflow))
+
+    assert () == report.notes
+    pages = (made.lake / "_quality" / "made" / "data_docs" / "batches" / "clean").iterdir()
+    assert ["clean-0-1", "clean-0-2"] == sorted(page.name.split("-", 1)[1][:9] for page in pages)
+
+
+def test_a_lake_that_was_begun_anew_goes_on_with_its_history(made: Made):
+    workflow = gated(made, POSITIVE)
+    deliver(made, 5)
+    first = done(made.run(workflow))
+    for table in ("_journal", "orders", "clean"):
+        shutil.rmtree(made.lake / table)
+
+    second = done(made.run(workflow))
+
+    assert {first.run_id, second.run_id} == set(made.frame("_quality_rules")["run_id"])
+    assert {first.run_id, second.run_id} == set(made.frame("_quality_batches")["run_id"])
+
+
+def test_what_was_archived_before_it_was_told_is_told_once(made: Made, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(journal, "_ARCHIVE_AFTER", 1)
+    workflow = gated(made, POSITIVE, NONE_LOST)
+    deliver(made, 5)
+    made.lake.mkdir()
+    (made.lake / "_quality_batches").write_text("in the way")
+    made.run(workflow)
+    deliver(made, -9)
+    made.run(workflow)
+    (made.lake / "_quality_batches").unlink()
+    other = Workflow("other", lake=made.lake)
+    made.csv("two/1.csv", "amount", ["5"])
+    made.source(other, "two")
+    done(made.run(other))
+
+    for _ in range(3):
+        made.run(workflow)
+
+    told = made.frame("_quality_batches").sort("judged_at")["outcome"].to_list()
+    assert ["passed", *["rejected"] * 4] == told
+    assert 2 * len(told) == made.frame("_quality_rules").height

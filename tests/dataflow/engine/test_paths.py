@@ -7,7 +7,9 @@ from typing import Any
 import polars as pl
 
 from dataflow import Branch, ValidationRule, Workflow
+from dataflow.engine.seams import Seam
 from tests.dataflow.engine.made import Made, done, failed, states
+from tests.faults.harness import Fault, injected
 
 
 def strict(orders: pl.LazyFrame) -> pl.LazyFrame:
@@ -158,3 +160,40 @@ def test_the_plan_tells_of_conditions(made: Made):
 
     assert "if clean.positive.failed > 0" in plan.stages[-1].reason
     assert "if strict branches to it" in {s.stage: s for s in made.plan(branching(made)).stages}["lenient"].reason
+
+
+def test_a_stage_that_is_branched_to_says_what_else_a_selection_must_name(made: Made):
+    deliver(made, 5, -1)
+    workflow = branching(made)
+    done(made.run(workflow, select="orders"))
+
+    report = made.run(workflow, select="lenient")
+
+    assert "skipped" == report.stage("lenient").state
+    assert (
+        "it runs where the gate of strict branches to it, which this run leaves out: select both"
+        == report.stage("lenient").reason
+    )
+    assert "published" == done(made.run(workflow, select="strict, lenient")).stage("lenient").state
+
+
+def test_a_gate_that_branches_to_a_stage_which_was_not_selected_says_so(made: Made):
+    deliver(made, 5, -1)
+    workflow = branching(made)
+
+    report = done(made.run(workflow, select="orders, strict"))
+
+    assert ("lenient would run instead, but this run leaves it out",) == report.stage("strict").notes
+
+
+def test_a_refusal_that_cannot_be_recorded_fails_its_stage_alone(made: Made):
+    deliver(made, 5, -1)
+    workflow = branching(made)
+    workflow.add_task("other", lambda orders: orders, ["orders"])
+
+    with injected(Fault(Seam.REFUSAL_RECORDED, 1, "pass")):
+        report = made.run(workflow)
+
+    assert "injected at REFUSAL_RECORDED" in failed(report, "strict")
+    assert ("published", "skipped") == (report.stage("other").state, report.stage("lenient").state)
+    assert "published" == done(made.run(workflow)).stage("lenient").state

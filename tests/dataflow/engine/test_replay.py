@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
-from dataflow import Chosen, ConfigError, Engine, RunReport, ValidationRule, Workflow
+from dataflow import Chosen, ConfigError, Engine, QuarantineLimit, RunReport, ValidationRule, Workflow
+from dataflow.engine.seams import Seam
 from tests.dataflow.engine.made import Made, done, failed, nonzero
+from tests.faults.harness import Fault, injected
 
 POSITIVE = ValidationRule("positive", "amount > 0")
 SMALL = ValidationRule("small", "amount < 100")
@@ -215,19 +219,33 @@ def test_rows_of_a_source_are_sent_again_too(made: Made):
 
 def test_a_refused_replay_changes_nothing(made: Made):
     deliver(made, 1, 5, -1)
-    enough = ValidationRule(
-        "enough", expectation={"type": "expect_table_row_count_to_be_between", "min_value": 1}, on_fail="fail"
-    )
-    workflow = gated(made, POSITIVE, enough)
+    unique = {"type": "expect_column_values_to_be_unique", "column": "amount"}
+    workflow = gated(made, POSITIVE, ValidationRule("unique", expectation=unique, scope="table"))
     done(made.run(workflow))
 
-    report = replay(workflow)
+    report = replay(workflow, edited=edited(made, amount=pl.lit(5)))
 
     assert "rejected" == report.state
+    assert "unique (1 of 1 row)" in report.reason
     assert [(-1,)] == made.rows("clean__quarantine", "amount")
     assert not (made.lake / "clean__replayed" / "_delta_log").exists()
     done(replay(workflow, edited=edited(made, amount=pl.lit(3))))
     assert [(3,), (5,)] == made.rows("clean", "amount")
+
+
+def test_what_is_asked_of_a_delivery_is_not_asked_of_a_few_rows(made: Made):
+    deliver(made, 1, 5, 6, -1)
+    count = {"type": "expect_table_row_count_to_be_between", "min_value": 2}
+    unique = {"type": "expect_column_values_to_be_unique", "column": "amount"}
+    rules = (POSITIVE, ValidationRule("enough", expectation=count), ValidationRule("unique", expectation=unique))
+    workflow = gated(made, *rules, quarantine_limit=QuarantineLimit(share=0.5))
+    done(made.run(workflow))
+
+    report = done(replay(workflow)).stage("clean")
+
+    assert report.verdict is not None
+    assert ["positive", "unique"] == [result.rule for result in report.verdict.results]
+    assert 1 == report.counts.quarantined
 
 
 def test_lineage_leads_to_the_quarantine(made: Made):
@@ -248,6 +266,7 @@ def test_lineage_leads_to_the_quarantine(made: Made):
         ({"rules": ("positiv",)}, "stage 'clean': no quarantined row is of rule 'positiv'; did you mean 'positive'?"),
         ({"batches": ("clean.0.9",)}, "stage 'clean': no quarantined row is of batch 'clean.0.9'"),
         ({"where": "amuont > 1"}, "stage 'clean': unknown column 'amuont' in amuont > 1; did you mean 'amount'?"),
+        ({"where": "amount > '5'"}, "stage 'clean': amount > '5' cannot be asked: cannot compare string"),
         ({"edited": "rows.xlsx"}, "rows.xlsx: edited rows come as .csv, .parquet, .jsonl"),
         ({"edited": "nowhere.csv"}, "nowhere.csv: cannot be read"),
     ],
@@ -315,3 +334,158 @@ def test_a_broken_quarantine_is_told_and_changes_nothing(made: Made):
 
     assert "clean__quarantine" in failed(replay(workflow, where="amount = -1"), "clean")
     assert not (made.lake / "clean__replayed" / "_delta_log").exists()
+
+
+TYPED = {
+    "day": pl.lit("2026-02-28").str.to_date(),
+    "at": pl.lit("2026-02-28T23:59:58.125").str.to_datetime(),
+    "seen": pl.lit("2026-02-28T23:59:58.125").str.to_datetime(time_zone="UTC"),
+    "ok": pl.lit(value=True),
+    "price": pl.lit("1.20").cast(pl.Decimal(10, 2)),
+    "share": pl.lit(0.5),
+}
+
+
+def typed_columns(made: Made) -> Workflow:
+    workflow = made.workflow()
+    made.source(workflow, "orders")
+    workflow.add_task("clean", lambda orders: typed(orders).with_columns(**TYPED), ["orders"], gate=(POSITIVE,))
+    return workflow
+
+
+@pytest.mark.parametrize("name", ["edited.csv", "edited.parquet", "edited.jsonl"])
+def test_an_edited_file_says_every_type_as_it_was_exported(made: Made, name: str):
+    deliver(made, 1, 5, -1)
+    workflow = typed_columns(made)
+    done(made.run(workflow))
+    path = made.root / name
+    frame = made.frame("clean__quarantine").select("_quarantine_id", *TYPED, amount=pl.lit(50))
+    {".csv": frame.write_csv, ".parquet": frame.write_parquet, ".jsonl": frame.write_ndjson}[path.suffix](path)
+
+    done(replay(workflow, edited=str(path)))
+
+    published = made.frame("clean").sort("amount").select(*TYPED)
+    assert 2 == published.height
+    assert 1 == published.n_unique()
+    assert (True, "2026-02-28 23:59:58.125000+00:00") == (published["ok"][1], str(published["seen"][1]))
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "expected"),
+    [
+        ("day", "2026-03-01", "2026-03-01"),
+        ("at", "2026-03-01 12:30:00", "2026-03-01 12:30:00"),
+        ("at", "2026-03-01", "2026-03-01 00:00:00"),
+        ("seen", "2026-03-01T12:30:00+02:00", "2026-03-01 10:30:00+00:00"),
+        ("seen", "2026-03-01 12:30:00", "2026-03-01 12:30:00+00:00"),
+        ("ok", "FALSE", "False"),
+        ("ok", "", "None"),
+    ],
+)
+def test_a_person_may_write_a_value_in_the_usual_ways(made: Made, column: str, given: str, expected: str):
+    deliver(made, 1, 5, -1)
+    workflow = typed_columns(made)
+    done(made.run(workflow))
+
+    done(replay(workflow, edited=_lines(made, f"_quarantine_id,amount,{column}", f"ID,50,{given}")))
+
+    assert [expected] == [str(value) for (value,) in made.frame("clean").filter(amount=50).select(column).rows()]
+
+
+@pytest.mark.parametrize(
+    ("column", "given"), [("day", "28.2.2026"), ("at", "noon"), ("seen", "yesterday"), ("ok", "yes")]
+)
+def test_a_value_that_is_none_of_its_type_is_named(made: Made, column: str, given: str):
+    deliver(made, 1, 5, -1)
+    workflow = typed_columns(made)
+    done(made.run(workflow))
+
+    with pytest.raises(ConfigError, match=rf"'{column}' of row clean.0.1/\w+/0 is no "):
+        replay(workflow, edited=_lines(made, f"_quarantine_id,{column}", f"ID,{given}"))
+
+
+def test_a_type_that_the_file_cannot_say_is_refused_in_our_words(made: Made):
+    deliver(made, 1, 5, -1)
+    workflow = made.workflow()
+    made.source(workflow, "orders")
+    workflow.add_task("clean", lambda orders: typed(orders).with_columns(l=pl.lit([1])), ["orders"], gate=(POSITIVE,))
+    done(made.run(workflow))
+
+    with pytest.raises(ConfigError, match=r"'l' is of type List\(Int64\), which .csv cannot say; leave the column out"):
+        replay(workflow, edited=_lines(made, "_quarantine_id,l", "ID,1"))
+
+
+def test_the_quarantine_of_a_partitioned_stage_is_not_partitioned_when_some_of_it_is_sent(made: Made):
+    deliver(made, 1, -1, -2)
+    workflow = gated(made)
+    done(made.run(workflow))
+
+    done(replay(workflow, where="amount = -1"))
+
+    actions = [json.loads(line) for log in _logs(made, "clean__quarantine") for line in log.read_text().splitlines()]
+    assert [{}] * 3 == [action["add"]["partitionValues"] for action in actions if "add" in action]
+    assert {-1, -2} == set(made.frame("clean__quarantine")["amount"])
+
+
+def _logs(made: Made, table: str) -> list[Path]:
+    return sorted((made.lake / table / "_delta_log").glob("*.json"))
+
+
+def test_a_quarantine_that_another_program_rearranged_is_told_with_the_way_out(made: Made):
+    deliver(made, 1, 5, -1)
+    deliver(made, 2, -2)
+    workflow = gated(made)
+    done(made.run(workflow))
+    before = made.version("clean__quarantine")
+    DeltaTable(str(made.lake / "clean__quarantine")).optimize.compact()
+
+    error = failed(replay(workflow), "clean")
+
+    assert "another program rearranged its files" in error
+    DeltaTable(str(made.lake / "clean__quarantine")).restore(before)
+    assert {"read": 2, "produced": 2, "quarantined": 2} == nonzero(done(replay(workflow)).stage("clean"))
+
+
+def test_a_ledger_of_other_types_is_told_with_a_way_out_that_works(made: Made):
+    deliver(made, 1, 5, -1)
+    done(made.run(gated(made)))
+    done(replay(gated(made)))
+    workflow = made.workflow()
+    made.source(workflow, "orders", storage={"partition_by": ["month"]})
+    workflow.add_task(
+        "clean",
+        lambda orders: orders.with_columns(pl.col("amount").cast(pl.Float64)),
+        ["orders"],
+        gate=(POSITIVE,),
+        partition_by=["month"],
+        storage={"partition_by": ["month"]},
+    )
+    done(made.run(workflow, incremental=False))
+
+    error = failed(replay(workflow), "clean")
+
+    ledger = made.lake / "clean__replayed"
+    assert f"keep {ledger} elsewhere and remove it to write the table anew" in error
+    ledger.rename(made.root / "kept")
+    assert "completed" == replay(workflow).state
+    assert 1 == made.frame("clean__replayed").height
+
+
+def test_a_replay_that_cannot_be_finished_says_where_its_rows_are(made: Made):
+    deliver(made, 1, 5, -1)
+    workflow = gated(made)
+    done(made.run(workflow))
+    known = set((made.lake / "clean").rglob("*.parquet"))
+    path = edited(made, amount=pl.lit(50))
+    with injected(Fault(Seam.SIDE_TABLE_PUBLISHED, 2, "fail")):
+        replay(workflow, edited=path)
+    assert [0, 1] == [made.frame(f"clean__{what}").height for what in ("quarantine", "replayed")]
+    for staged in set((made.lake / "clean").rglob("*.parquet")) - known:
+        staged.unlink()
+
+    report = made.run(workflow)
+
+    assert "those that are no more in quarantine are in clean__replayed" in report.repaired[0]
+    assert [(5,)] == made.rows("clean", "amount")
+    done(made.run(workflow, incremental=False))
+    assert [(-1,)] == made.rows("clean__quarantine", "amount")

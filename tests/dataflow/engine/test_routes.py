@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import polars as pl
@@ -190,3 +191,60 @@ def test_rows_that_were_set_aside_by_an_older_table_are_looked_at_anew(made: Mad
     done(made.run(workflow))
 
     assert [("a",), ("x",)] == made.rows("clean", "name")
+
+
+def test_what_a_table_cannot_take_is_told_as_such_though_a_rule_is_about_the_table(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+):
+    def odd(orders: pl.LazyFrame) -> pl.LazyFrame:
+        return orders.with_columns(pl.lit([1]) if os.environ.get("ODD") else pl.lit(1).alias("literal"))
+
+    workflow = made.workflow()
+    month: dict[str, Any] = {"partition_by": ["month"]}
+    made.source(workflow, "orders", storage=month)
+    unique = {"name": "unique", "scope": "table", "expectation": {**KEY_UNIQUE, "column": "literal"}}
+    workflow.add_task("clean", odd, ["orders"], gate=[unique], storage=month, **month)
+    made.csv("orders/1.csv", "month,id", ["1,a"])
+    done(made.run(workflow))
+    made.csv("orders/2.csv", "month,id", ["2,b"])
+    monkeypatch.setenv("ODD", "1")
+
+    error = failed(made.run(workflow), "clean")
+
+    assert "table 'clean' cannot take what its stage now returns: 'literal' was Int32, is List(Int64)" in error
+
+
+def _tell(name: str) -> str:
+    raise ValueError(f"cannot tidy {name!r}")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda name: name.map_elements(_tell, pl.String),
+        lambda name: name.cast(pl.Int64).cast(pl.String),
+    ],
+)
+def test_an_error_about_personal_data_quotes_none(made: Made, spoil: Any):
+    deliver(made, 1, ("zebrafinch", 5))
+    mended = ValidationRule("mended", "name <> 'zebrafinch'", on_fail=Repair("name", spoil))
+    in_stage = made.run(gated(made, mended, pii=["name"]))
+    workflow = made.workflow()
+    made.source(workflow, "orders", storage={"partition_by": ["month"]})
+    workflow.add_task("clean", lambda orders: orders.with_columns(spoil(pl.col("name"))), ["orders"], pii=["name"])
+    in_function = made.run(workflow)
+
+    for report in (in_stage, in_function):
+        assert "what it says is not told, as the stage has personal data" in failed(report, "clean")
+        assert "zebra" not in report.model_dump_json()
+
+
+def test_a_broken_line_of_personal_data_is_not_quoted(made: Made):
+    workflow = made.workflow()
+    made.source(workflow, "people", pii=["name"])
+    made.csv("people/1.csv", "name,age", ["zebrafinch,5,more"])
+
+    report = made.run(workflow)
+
+    assert "1.csv" in failed(report, "people")
+    assert "zebra" not in report.model_dump_json()

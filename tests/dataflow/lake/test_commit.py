@@ -397,3 +397,16 @@ def test_retries_are_ours_and_not_those_of_a_stale_handle() -> None:
     for properties in (commit._properties(batch, LOCK), commit._step(LOCK)):
         assert isinstance(properties, CommitProperties)
         assert 0 == properties.max_commit_retries
+
+
+def test_a_change_that_follows_another_transaction_than_it_says_is_a_conflict(lake: Lake) -> None:
+    first = change(lake, pl.DataFrame({"v": [1]}), seq=3, unit="a").model_copy(update={"after": 0})
+    second = change(lake, pl.DataFrame({"v": [1, 2]}), seq=5, unit="b").model_copy(update={"after": 0})
+    publish_change(lake, first, LOCK)
+
+    with pytest.raises(CommitConflict, match="another run published in between"):
+        publish_change(lake, second, LOCK)
+
+    assert [1] == values(lake)
+    publish_change(lake, second.model_copy(update={"after": 3}), LOCK)
+    assert [1, 1, 2] == values(lake)

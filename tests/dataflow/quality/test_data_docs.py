@@ -125,6 +125,20 @@ def test_values_of_rows_are_left_out_even_where_a_result_brings_them(tmp_path: P
     assert "ada@" not in page.text
 
 
+@pytest.mark.parametrize(
+    ("observed", "says"),
+    [({"observed_value": None}, "2 not as expected"), ({}, "2 not as expected"), ({"observed_value": 7}, "7")],
+)
+def test_a_count_without_a_share_is_told_without_one(
+    tmp_path: Path, observed: dict[str, Any], says: str, caplog: pytest.LogCaptureFixture
+):
+    kind = "expect_column_distinct_values_to_be_in_set"
+    among = expectation("x", kind, column="a", value_set=[1], failed=2, result={"unexpected_count": 2, **observed})
+
+    assert f"belong to this set: 1 . {says}" in batch_of(tmp_path, result(among)).text
+    assert [] == caplog.messages
+
+
 def test_names_are_no_markup(tmp_path: Path):
     build_data_docs([(NASTY, NASTY, NOON, MIXED)], str(tmp_path))
 

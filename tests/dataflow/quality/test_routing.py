@@ -12,7 +12,7 @@ import pytest
 from dataflow.errors import ConfigError
 from dataflow.quality.repairs import check_repairs
 from dataflow.quality.routes import Repair
-from dataflow.quality.routing import Routed, route_rows
+from dataflow.quality.routing import Routed, route_rows, unevaluable
 from dataflow.quality.rules import ValidationRule
 from tests.dataflow.quality.batches import AT
 
@@ -100,6 +100,22 @@ def test_a_rule_that_cannot_be_evaluated_sets_nothing_aside():
         assert routed.quarantined is None
 
 
+@pytest.mark.parametrize(
+    ("predicate", "problem"),
+    [
+        ("CAST(email AS DATE) > DATE '2024-01-31'", "casting from string to date is not supported"),
+        ("CAST(email AS BIGINT) > 0", None),
+        ("CAST(id AS DOUBLE) > 0", None),
+        ("email <> 'forecast'", None),
+    ],
+)
+def test_what_no_text_can_be_cast_to_is_known_beforehand(predicate: str, problem: str | None):
+    told = unevaluable(ValidationRule("a", predicate), pl.Schema({"id": pl.Int64, "email": pl.String}), {})
+
+    assert (problem is None) == (told is None)
+    assert (problem or "") in (told or "")
+
+
 def test_expectations_and_references_route_too():
     length = ValidationRule(
         "length",
@@ -158,6 +174,9 @@ def test_only_failing_rows_take_the_new_value():
     ("function", "problem"),
     [
         (lambda _: 1 / 0, "raised ZeroDivisionError: division by zero"),
+        (lambda _: exit(3), "raised SystemExit: 3"),
+        (lambda e: e.max(), "needs other rows than the one it repairs; do that in the stage's function"),
+        (lambda e: e.str.extract("("), "cannot be run: regex error: regex parse error: ( ^ error: unclosed group"),
         (lambda _: "x", "returned str, not an expression; return what it makes of the one it is given"),
         (lambda e: e.str.len_chars(), "makes UInt32 of String; a repair keeps its column's type: cast to it"),
         (lambda _: pl.lit(1), "makes Int32 of String; a repair keeps its column's type: cast to it"),
@@ -170,6 +189,13 @@ def test_a_repair_that_cannot_be_made(function: Callable[[pl.Expr], Any], proble
     with pytest.raises(ConfigError) as caught:
         route(ValidationRule("mend", "email <> 'no'", on_fail=Repair("email", function)))
     assert f"rule 'mend': its repair of 'email' {problem}" == caught.value.message
+
+
+def test_a_repair_in_python():
+    plus = ValidationRule(
+        "plus", "id > 0", on_fail=Repair("id", lambda e: e.map_elements(lambda v: len([v]), return_dtype=pl.Int64))
+    )
+    assert [(1,), (None,), (3,), (1,), (5,), (1,)] == rows(route(plus).good, "id")
 
 
 def test_a_repair_of_a_column_that_its_rule_does_not_read():

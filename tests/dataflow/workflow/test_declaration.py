@@ -472,6 +472,10 @@ INCREMENTAL = {"key_columns": ["id"], "timestamp_column": "at"}
             {"partition_by": ["m"], "deduplicate": {"key": ["id"]}},
             "deduplicate.key: must contain the columns of partition_by; add m",
         ),
+        (
+            {"pii": ["m"], "storage": {"partition_by": ["d", "m"]}},
+            "pii: keeps 'm' to the tables, but partition_by makes folders of its values; take it out of one",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(workflow: Workflow, options: dict[str, object], message: str):

@@ -63,7 +63,15 @@ UNGATED = ("--set", "stages.typed.gate=[]")
 HEADER = "order_id,month,item,price\n"
 GOOD = HEADER + "".join(f"4-{n},4,{'abc'[n % 3]},{n}\n" for n in range(6))
 """A delivery as it should be."""
-_OF_THE_RUN = ("_batch_id", "_ingested_at", "_quarantine_id", "_quarantined_at", "_row_id")
+_OF_THE_RUN = (
+    "_batch_id",
+    "_ingested_at",
+    "_quarantine_id",
+    "_row_id",
+    "_quarantined_at",
+    "_dropped_at",
+    "_repaired_at",
+)
 """Columns that say which run wrote a row, and which of a file's contents it is from."""
 
 

@@ -58,7 +58,7 @@ def test_the_quarantine_is_listed(capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", "rows.jsonl"])
 def test_rows_are_exported_edited_and_sent(shop: Path, name: str, capsys: pytest.CaptureFixture[str]):
     assert 0 == replay("--rule", "price_is_a_number", "--export", name)
-    assert f"1 rows of orders written to {name}" in capsys.readouterr().out
+    assert f"1 row of orders written to {name}" in capsys.readouterr().out
     path = shop / name
     read = {".csv": pl.read_csv, ".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson}[path.suffix]
     write = {".csv": "write_csv", ".parquet": "write_parquet", ".jsonl": "write_ndjson"}[path.suffix]

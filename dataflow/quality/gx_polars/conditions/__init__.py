@@ -1,7 +1,7 @@
 """What each map metric of Great Expectations is, as Polars expressions: one registry, a few lines each."""
 
 from . import among, parsing, records, text, values
-from .literals import bound, members
+from .literals import aligned, bound, members
 from .questions import (
     CONDITIONS,
     Among,
@@ -30,6 +30,7 @@ __all__ = [
     "Question",
     "Rows",
     "Schema",
+    "aligned",
     "among",
     "both",
     "bound",

@@ -13,6 +13,8 @@ from dateutil import parser as dates
 
 from .questions import Column
 
+NANOSECONDS = {"ns": 1, "us": 1000, "ms": 1_000_000}
+
 
 def bound(asked: Column, value: Any) -> Any:
     """A bound as the column's type: text and days become instants where the column holds them; in UTC unless they say."""
@@ -20,8 +22,8 @@ def bound(asked: Column, value: Any) -> Any:
         value = dates.parse(value)
         if asked.dtype == pl.Time:
             return value.time()
-        if asked.dtype == pl.Date and value.time() == dt.time():
-            value = value.date()
+    if asked.dtype == pl.Date and isinstance(value, dt.datetime) and value.time() == dt.time():
+        return value.date()
     if not isinstance(asked.dtype, pl.Datetime) or not isinstance(value, dt.date):
         return value
     moment = value if isinstance(value, dt.datetime) else dt.datetime.combine(value, dt.time())
@@ -31,15 +33,46 @@ def bound(asked: Column, value: Any) -> Any:
     return aware.astimezone(ZoneInfo(asked.dtype.time_zone))  # Polars compares instants of one zone only
 
 
+def aligned(value: pl.Expr, dtype: pl.DataType, *bounds: Any) -> tuple[Any, ...]:
+    """Instants or spans, and bounds of them, so that Polars compares them exactly: it cuts the finer of two units."""
+    given = [one for one in bounds if one is not None]
+    kind, unit = (dt.datetime if isinstance(dtype, pl.Datetime) else dt.timedelta), getattr(dtype, "time_unit", "us")
+    if all(isinstance(one, kind) for one in given) and (unit == "ns" or not all(_fits(one, dtype) for one in given)):
+        return nanoseconds(value, unit), *(None if one is None else _microseconds(one) * 1000 for one in bounds)
+    return value, *bounds
+
+
+def nanoseconds(value: pl.Expr, unit: str) -> pl.Expr:
+    """Instants or spans of a unit as integers, of which none is too far off."""
+    physical = value.to_physical()
+    return physical if unit == "ns" else physical.cast(pl.Int128) * NANOSECONDS[unit]
+
+
+def _microseconds(one: dt.datetime | dt.timedelta) -> int:
+    if isinstance(one, dt.datetime):
+        one = one - dt.datetime(1970, 1, 1, tzinfo=None if one.tzinfo is None else dt.UTC)
+    return one // dt.timedelta(microseconds=1)
+
+
+def _fits(one: Any, dtype: pl.DataType) -> bool:
+    """Whether a temporal type holds exactly this, and would not cut it."""
+    if isinstance(one, dt.datetime) and dtype == pl.Date:
+        return False  # a midnight is a day by now
+    unit = getattr(dtype, "time_unit", "us")
+    if unit == "us" or not isinstance(one, dt.datetime | dt.timedelta):
+        return True
+    micros = _microseconds(one)
+    return micros % 1000 == 0 if unit == "ms" else abs(micros) < 2**63 // 1000
+
+
 def members(asked: Column, values: Iterable[Any]) -> pl.Series:
     """The values that the column's type can hold at all: the others cannot be in it."""
     dtype, kept = asked.dtype, [value for value in values if value is not None]
     if dtype.is_numeric():
         return _numbers(dtype, [value for value in kept if isinstance(value, int | float | Decimal)])
     if dtype.is_temporal():
-        return pl.Series(
-            [bound(asked, v) for v in kept if isinstance(v, str | dt.date | dt.time | dt.timedelta)], dtype=dtype
-        )
+        written = [bound(asked, v) for v in kept if isinstance(v, str | dt.date | dt.time | dt.timedelta)]
+        return pl.Series([v for v in written if _fits(v, dtype)], dtype=dtype)
     if dtype == pl.Boolean:
         return pl.Series([bool(v) for v in kept if v in (0, 1)], dtype=dtype)
     return pl.Series([v for v in kept if isinstance(v, str)], dtype=pl.String)

@@ -83,6 +83,8 @@ def column(schema: Schema, name: str) -> Column:
         near = difflib.get_close_matches(name, list(schema), n=1)
         guess = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f'The column "{name}" in BatchData does not exist.{guess} Columns: {", ".join(schema)}.')
+    if found == "*" or (found.startswith("^") and found.endswith("$")):
+        raise ValueError(f"Polars reads the name {found!r} as a pattern for many columns: rename this column")
     return Column(found, schema[found], pl.col(found))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from .literals import key, members
+from .literals import key, members, nanoseconds
 from .questions import CONDITIONS, Column, Keys, Kwargs, Rows, Schema, always, both, column, considered
 
 PAIR = {
@@ -48,7 +48,10 @@ def _of_columns(name: str, named: Callable[[Kwargs], list[str]], rules: dict[str
 
 @of_pair("column_pair_values.a_greater_than_b")
 def _greater(first: Column, second: Column, or_equal: bool | None = None, **_: Any) -> pl.Expr:
-    return first.expr >= second.expr if or_equal else first.expr > second.expr
+    left, right = _comparable(first, second)
+    above = left >= right if or_equal else left > right
+    # Polars sorts NaN above every number.
+    return above & left.is_not_nan() if first.dtype.is_float() else above
 
 
 @of_pair("column_pair_values.equal")
@@ -100,12 +103,23 @@ def _all_different(*asked: Column) -> pl.Expr:
 
 def _same(first: Column, second: Column) -> pl.Expr:
     """Whether two values are the same, or both missing; those of types that do not compare never are."""
-    left, right = (one.text if one.is_text else one.expr for one in (first, second))
+    left, right = _comparable(first, second)
     try:
         pl.DataFrame(schema={first.name: first.dtype, second.name: second.dtype}).select(left == right)
     except pl.exceptions.PolarsError:
         return left.is_null() & right.is_null()
     return left.eq_missing(right)
+
+
+def _comparable(*asked: Column) -> list[pl.Expr]:
+    """Two columns so that Polars compares their values exactly: it would cut the finer of two units."""
+    one, other = (each.dtype for each in asked)
+    temporal = (
+        isinstance(one, pl.Datetime) and isinstance(other, pl.Datetime) and one.time_zone == other.time_zone
+    ) or (isinstance(one, pl.Duration) and isinstance(other, pl.Duration))
+    if temporal and one != other:
+        return [nanoseconds(each.expr, each.dtype.time_unit) for each in asked]  # pyright: ignore
+    return [each.text if each.is_text else each.expr for each in asked]
 
 
 def _compound(domain: Kwargs, _: Kwargs, schema: Schema) -> Keys:

@@ -8,12 +8,14 @@ from typing import Any
 
 import polars as pl
 
-from .literals import bound, key, members
+from .literals import aligned, bound, key, members
 from .questions import CONDITIONS, Column, Keys, Kwargs, Schema, always, column, of_column
 
 
-def within(value: pl.Expr, low: Any, high: Any, strict_min: object, strict_max: object) -> pl.Expr:
-    """Whether a value lies between its bounds.
+def within(
+    value: pl.Expr, low: Any, high: Any, strict_min: object, strict_max: object, dtype: pl.DataType | None = None
+) -> pl.Expr:
+    """Whether a value lies between its bounds; what has a unit needs the type to be compared exactly.
 
     Errors: ValueError where there is no bound, or the bounds are the wrong way round.
     """
@@ -21,6 +23,8 @@ def within(value: pl.Expr, low: Any, high: Any, strict_min: object, strict_max: 
         raise ValueError("min_value and max_value cannot both be None")
     if low is not None and high is not None and low > high:
         raise ValueError("min_value cannot be greater than max_value")
+    if dtype is not None:
+        value, low, high = aligned(value, dtype, low, high)
     parts: list[pl.Expr] = []
     if low is not None:
         parts.append(value > low if strict_min else value >= low)
@@ -43,7 +47,8 @@ def _absent(asked: Column) -> pl.Expr:
 def _between(
     asked: Column, min_value: Any = None, max_value: Any = None, strict_min: object = None, strict_max: object = None
 ) -> pl.Expr:
-    inside = within(asked.expr, bound(asked, min_value), bound(asked, max_value), strict_min, strict_max)
+    low, high = bound(asked, min_value), bound(asked, max_value)
+    inside = within(asked.expr, low, high, strict_min, strict_max, asked.dtype)
     # Polars sorts NaN above every number; it is not between any two.
     return inside & asked.expr.is_not_nan() if asked.dtype.is_float() and max_value is None else inside
 

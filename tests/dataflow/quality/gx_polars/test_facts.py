@@ -85,7 +85,7 @@ SCANNED: list[Any] = [
 
 def test_what_the_footers_settle_is_not_scanned(files: ParquetFiles):
     checks = [check for check, _ in SETTLED]
-    known = KnownFrame(pl.scan_parquet(files.paths), read_facts(files.paths))
+    known = KnownFrame(pl.scan_parquet(list(map(str, files.paths))), read_facts(files.paths))
     assert [True] * len(checks) == [result.success for result in polars(files, *checks)]
     assert [expected for _, expected in SETTLED] == evidence(files, *checks)
     schema = known.frame.collect_schema()
@@ -267,7 +267,7 @@ def test_statistics_that_a_file_does_not_keep_are_unknown(tmp_path: Path):
     frame = pl.DataFrame({"i": [1, 2], "s": ["a", "b"]})
     paths = tmp_path / "a.parquet", tmp_path / "b.parquet"
     frame.write_parquet(paths[0])
-    pq.write_table(frame.to_arrow(), paths[1], write_statistics=["s"])
+    pq.write_table(frame.to_arrow(), paths[1], write_statistics=["s"])  # pyright: ignore[reportArgumentType]
     facts = read_facts(paths)
     assert (4, {"s": 0}, {"s": "a"}) == (facts.rows, facts.nulls, facts.minimum)
     frame.drop("s").write_parquet(paths[1], statistics={"min": True, "max": False, "null_count": False})
@@ -290,7 +290,11 @@ DTYPES: dict[str, tuple[pl.DataType, st.SearchStrategy[Any]]] = {
 }
 
 
-@settings(max_examples=12, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=12,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(st.data())
 def test_settled_values_are_those_of_the_rows(tmp_path: Path, data: st.DataObject):
     size = data.draw(st.integers(0, 6))
