@@ -125,9 +125,10 @@ def said(error: BaseException, stage: Stage | None = None) -> str:
 
 def first_line(error: BaseException) -> str:
     """What an error says, without the query plan that Polars prints under it."""
-    # Of a KeyError the text is the spelling of its key.
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    line = next(iter(str(text).strip().splitlines()), type(error).__name__)
+    # The text of a KeyError is the spelling of its key: that of a key of several lines would be one line.
+    key = str(error.args[0]) if isinstance(error, KeyError) and error.args else ""
+    text = key if "\n" in key else str(error)
+    line = next(iter(text.strip().splitlines()), type(error).__name__)
     # Bytes of a broken file may be quoted in it.
     return "".join(c if c.isprintable() else "�" for c in line)
 
