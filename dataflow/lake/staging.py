@@ -135,6 +135,8 @@ def stage(lake: Lake, frame: pl.LazyFrame, target: Target) -> Sink:
         ),
         mkdir=True,
         lazy=True,
+        # Sinks that share a plan wait for each other where all keep their order: of rows set aside nobody asks it.
+        maintain_order=target.role != "side",
     )
     return sink
 
