@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -13,6 +13,11 @@ import dataflow
 from flows.summary import failure_json, plan_json, print_plan
 from flows.terminal import (
     PROJECT,
+    AsJson,
+    ConfigFile,
+    LakePlace,
+    LogLevel,
+    RunnerName,
     console_of,
     declared,
     errors_told,
@@ -42,20 +47,17 @@ class Order:
 
 @app.command()
 def etl(
-    config: Annotated[Path, typer.Option(envvar="PIPELINE_CONFIG", help="The pipeline's YAML file.")] = CONFIG,
-    lake: Annotated[str | None, typer.Option(help="Folder or URI; by default that of the configuration.")] = None,
+    config: ConfigFile = CONFIG,
+    lake: LakePlace = None,
     full: Annotated[bool, typer.Option("--full", help="Ignore watermarks: run everything again.")] = False,
     select: Annotated[
         list[str] | None, typer.Option(help="stage, +stage (with all it needs), stage+ (with all that need it).")
     ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, for any key of the YAML.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would run and why; touch nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; logs go to stderr.")] = False,
-    runner: Annotated[str, typer.Option(help="prefect, or inline: without Prefect, in this process.")] = "prefect",
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None,
-        typer.Option(case_sensitive=False, help="How much to say."),
-    ] = None,
+    as_json: AsJson = False,
+    runner: RunnerName = "prefect",
+    log_level: LogLevel = None,
 ) -> int:
     """Run a pipeline: land its sources, compute what is stale, check it, publish it.
 

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Annotated, Literal, cast
 
 import typer
 from rich.console import Console
@@ -22,6 +22,15 @@ from flows.summary import print_report, report_json
 
 PROJECT = Path(__file__).resolve().parent.parent
 _PIPE_WIDTH = 160
+
+# What every command line takes.
+ConfigFile = Annotated[Path, typer.Option(envvar="PIPELINE_CONFIG", help="The pipeline's YAML file.")]
+LakePlace = Annotated[str | None, typer.Option(help="Folder or URI; by default that of the configuration.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object; logs go to stderr.")]
+RunnerName = Annotated[str, typer.Option(help="prefect, or inline: without Prefect, in this process.")]
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, typer.Option(case_sensitive=False, help="How much to say.")
+]
 
 
 def run_app(app: typer.Typer, name: str, arguments: Sequence[str] | None) -> int:

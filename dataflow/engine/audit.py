@@ -16,7 +16,6 @@ from dataflow.model import Manifest, Verdict, manifest_digest
 from dataflow.quality.alerts import tell
 from dataflow.quality.batch import Batch, FileFacts, Files
 from dataflow.quality.gate import audit
-from dataflow.quality.routes import Repair
 from dataflow.quality.rules import ValidationRule
 
 
@@ -81,12 +80,11 @@ def _staged(job: StageJob, manifests: Sequence[Manifest], table: str) -> Files |
 
 
 def _distinct(job: StageJob) -> tuple[tuple[str, ...], ...]:
-    """The key that the stage has just deduplicated by; a repair that came after may have doubled it again."""
+    """The key that the stage has just deduplicated by; what repairs have done to it since, the gate knows."""
     stage = job.stage
     if stage.incremental is not None:
         return (stage.incremental.key_columns,)
-    changed = {rule.on_fail.column for rule in stage.gate if isinstance(rule.on_fail, Repair)}
-    return (stage.deduplicate.key,) if stage.deduplicate and changed.isdisjoint(stage.deduplicate.key) else ()
+    return (stage.deduplicate.key,) if stage.deduplicate else ()
 
 
 def _kept(job: StageJob, manifests: Sequence[Manifest]) -> Files | None:

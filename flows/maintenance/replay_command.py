@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import polars as pl
 import typer
@@ -17,7 +17,20 @@ from dataflow.quality.causes import cause
 from flows.command import CONFIG
 from flows.maintenance.replay_quarantine import SCRIPT
 from flows.summary import failure_json
-from flows.terminal import console_of, declared, errors_told, run_app, run_shown, say, set_log_level
+from flows.terminal import (
+    AsJson,
+    ConfigFile,
+    LakePlace,
+    LogLevel,
+    RunnerName,
+    console_of,
+    declared,
+    errors_told,
+    run_app,
+    run_shown,
+    say,
+    set_log_level,
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 _WRITE: dict[str, Callable[[pl.DataFrame, Path], None]] = {
@@ -30,8 +43,8 @@ _WRITE: dict[str, Callable[[pl.DataFrame, Path], None]] = {
 @app.command()
 def replay(
     stage: Annotated[str, typer.Argument(help="The stage whose quarantined rows are meant.")],
-    config: Annotated[Path, typer.Option(envvar="PIPELINE_CONFIG", help="The pipeline's YAML file.")] = CONFIG,
-    lake: Annotated[str | None, typer.Option(help="Folder or URI; by default that of the configuration.")] = None,
+    config: ConfigFile = CONFIG,
+    lake: LakePlace = None,
     rule: Annotated[list[str] | None, typer.Option(help="Rows that broke this rule (any of several).")] = None,
     batch: Annotated[list[str] | None, typer.Option(help="Rows that this batch set aside (any of several).")] = None,
     where: Annotated[str | None, typer.Option(help='Rows of which this is true: "order_id IN (17, 18)".')] = None,
@@ -40,12 +53,9 @@ def replay(
     show: Annotated[
         bool, typer.Option("--list", help="Count the chosen rows by rule and batch; send nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; logs go to stderr.")] = False,
-    runner: Annotated[str, typer.Option(help="prefect, or inline: without Prefect, in this process.")] = "prefect",
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None,
-        typer.Option(case_sensitive=False, help="How much to say."),
-    ] = None,
+    as_json: AsJson = False,
+    runner: RunnerName = "prefect",
+    log_level: LogLevel = None,
 ) -> int:
     """Send quarantined rows through their stage's deduplication and gate again; what passes is published.
 
