@@ -96,7 +96,9 @@ def pipeline(source: Path, target: Path, *, gates: bool, runner: str) -> Callabl
 
 def _no_gates() -> list[str]:
     stages = Workflow.from_yaml(CONFIG).stages.values()
-    return [f"{'sources' if stage.kind == 'source' else 'stages'}.{stage.name}.gate=[]" for stage in stages]
+    names = [f"{'sources' if stage.kind == 'source' else 'stages'}.{stage.name}" for stage in stages]
+    # A limit on what rules set aside has no meaning where there are none.
+    return [setting for name in names for setting in (f"{name}.gate=[]", f"{name}.quarantine_limit=null")]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dataflow.config import PipelineConfig, SourceConfig
+    from dataflow.dedup import Settled, Strategy, register_strategy
     from dataflow.engine import Chosen, Engine
     from dataflow.errors import (
         BooksUnbalanced,
@@ -60,6 +61,7 @@ __all__ = [
     "RunReport",
     "SchemaConflict",
     "SchemaDrift",
+    "Settled",
     "Source",
     "SourceConfig",
     "SourceCorrupt",
@@ -68,11 +70,13 @@ __all__ = [
     "Stage",
     "StageFailed",
     "StageReport",
+    "Strategy",
     "TableMissing",
     "TableVersion",
     "ValidationRule",
     "Workflow",
     "register_source",
+    "register_strategy",
 ]
 
 _ELSEWHERE = {
@@ -84,14 +88,17 @@ _ELSEWHERE = {
     "QuarantineLimit": "dataflow.quality.routes",
     "Repair": "dataflow.quality.routes",
     "RunReport": "dataflow.model",
+    "Settled": "dataflow.dedup",
     "Source": "dataflow.sources",
     "SourceConfig": "dataflow.config",
     "Stage": "dataflow.workflow",
     "StageReport": "dataflow.model",
+    "Strategy": "dataflow.dedup",
     "TableVersion": "dataflow.model",
     "ValidationRule": "dataflow.quality.rules",
     "Workflow": "dataflow.workflow",
     "register_source": "dataflow.sources",
+    "register_strategy": "dataflow.dedup",
 }
 """Names that are not errors, and the modules that have them."""
 

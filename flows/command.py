@@ -4,78 +4,122 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import dataflow
+from dataflow.config import Flags
+from flows.config_command import config
 from flows.summary import failure_json, plan_json, print_plan
 from flows.terminal import (
+    CONFIG,
     PROJECT,
     AsJson,
     ConfigFile,
     LakePlace,
+    LogFile,
+    LogFormat,
     LogLevel,
+    Mode,
+    Overrides,
+    Paths,
     RunnerName,
+    Scale,
+    Seed,
+    Source,
+    Strategies,
     console_of,
     declared,
     errors_told,
     run_app,
     run_shown,
     say,
-    set_log_level,
 )
 
-CONFIG = PROJECT / "config" / "flights.yaml"
+__all__ = ["CONFIG", "PROJECT", "app", "main"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command()(config)
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the command line asks for."""
+    """What the command line asks for, once its configuration is read."""
 
-    config: Path
-    lake: str | None
     full: bool
     select: tuple[str, ...]
-    overrides: tuple[str, ...]
     runner: str
     json: bool
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
 def etl(
-    config: ConfigFile = CONFIG,
+    context: typer.Context,
+    config: ConfigFile = None,
+    source: Source = None,
+    mode: Mode = None,
+    scale: Scale = None,
+    seed: Seed = None,
+    path: Paths = None,
+    strategy: Strategies = None,
     lake: LakePlace = None,
+    overrides: Overrides = None,
     full: Annotated[bool, typer.Option("--full", help="Ignore watermarks: run everything again.")] = False,
     select: Annotated[
         list[str] | None, typer.Option(help="stage, +stage (with all it needs), stage+ (with all that need it).")
     ] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, for any key of the YAML.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would run and why; touch nothing.")] = False,
     as_json: AsJson = False,
     runner: RunnerName = "prefect",
     log_level: LogLevel = None,
+    log_format: LogFormat = None,
+    log_file: LogFile = None,
 ) -> int:
     """Run a pipeline: land its sources, compute what is stale, check it, publish it.
 
     Exit code 0 for success and for nothing to do, 1 for a rejected gate or a failed run, 2 for bad usage or
     configuration, 130 when interrupted.
     """
-    order = Order(config, lake, full, tuple(select or ()), tuple(overrides or ()), runner, as_json)
-    set_log_level(log_level)
+    if context.invoked_subcommand is not None:
+        return _nothing_before(context)
+    flags = Flags(
+        source=source,
+        mode=mode,
+        scale=scale,
+        path=tuple(path or ()),
+        seed=seed,
+        strategy=tuple(strategy or ()),
+        lake=lake,
+        log_level=log_level,
+        log_format=log_format,
+        log_file=log_file,
+    )
+    order = Order(full, tuple(select or ()), runner, as_json)
     with errors_told(debug=log_level == "DEBUG") as outcome:
-        outcome.code = show_plan(order) if plan else run(order)
+        workflow = declared(config, flags, overrides or ())
+        outcome.code = show_plan(workflow, order) if plan else run(workflow, order)
     if as_json and outcome.error:
         say(failure_json(outcome.error, outcome.code))
     return outcome.code
 
 
-def run(order: Order) -> int:
+def _nothing_before(context: typer.Context) -> int:
+    given = [name for name in context.params if _is_given(context, name)]
+    if given:
+        raise typer.BadParameter(
+            f"options come after the command: {context.invoked_subcommand} ... --{given[0].replace('_', '-')} ..."
+        )
+    return 0
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def run(workflow: dataflow.Workflow, order: Order) -> int:
     """Execute the pipeline, show its progress and what it came to."""
-    workflow = declared(order.config, order.lake, order.overrides)
 
     def execute(engine: dataflow.Engine) -> dataflow.RunReport:
         return engine.execute(workflow, incremental=not order.full, select=order.select)
@@ -83,9 +127,8 @@ def run(order: Order) -> int:
     return run_shown(workflow, execute, runner=order.runner, as_json=order.json, opening="starting")
 
 
-def show_plan(order: Order) -> int:
+def show_plan(workflow: dataflow.Workflow, order: Order) -> int:
     """Print what would run."""
-    workflow = declared(order.config, order.lake, order.overrides)
     plan = dataflow.Engine(runner=order.runner).plan(workflow, incremental=not order.full, select=order.select)
     if order.json:
         say(plan_json(plan))

@@ -1,6 +1,7 @@
 """The main job: runs a pipeline, New York's flights of 2013 unless --config names another.
 
 uv run python flows/etl.py --help
+uv run python flows/etl.py config show
 """
 
 # Only the standard library up here: where nothing is installed, this file still says what to do.
@@ -13,7 +14,19 @@ import shutil
 import sys
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-NEEDED = ("deltalake", "great_expectations", "polars", "prefect", "pydantic", "rich", "ruamel", "sqlglot", "typer")
+NEEDED = (
+    "deltalake",
+    "dotenv",
+    "great_expectations",
+    "polars",
+    "prefect",
+    "pydantic",
+    "pythonjsonlogger",
+    "rich",
+    "ruamel",
+    "sqlglot",
+    "typer",
+)
 
 
 def way_out(script: str = "flows/etl.py") -> str | None:

@@ -24,6 +24,8 @@ _NARROW = 105
 _COLUMN = 10
 _FITTING = 6
 """As many counts fit on a narrow terminal; with more, those that no stage has are left out."""
+_USED = "CPU s", "peak MB", "rows/s"
+"""What stages took of the machine: columns where there is room."""
 _BROKEN = {
     "published": "pub-\nlished",
     "deduplicated": "dedupli-\ncated",
@@ -61,6 +63,9 @@ def print_report(console: Console, report: RunReport) -> None:
     console.print(f"{report.pipeline} {report.state}{reason} ({report.seconds:.1f} s{records}){lake}", soft_wrap=True)
     if ran:
         console.print(f"lake: {report.lake}", soft_wrap=True)
+    if ran and report.heaviest is not None and not _roomy(report, console.width):
+        most = f"{report.heaviest.peak_memory_bytes / 1e6:,.0f} MB, in {report.heaviest.stage}"
+        console.print(f"CPU: {report.cpu_seconds:.1f} s; most memory: {most}", soft_wrap=True)
     if ran and report.data_docs:
         console.print(f"data docs: {report.data_docs}", soft_wrap=True)
 
@@ -71,19 +76,43 @@ def _ran(report: RunReport) -> bool:
 
 def report_table(report: RunReport, *, width: int = _NARROW) -> Table:
     """One row for each stage, in the order of the pipeline; on a narrow terminal it fits 80 columns."""
-    shown = [name for name in _COUNTS if name not in _SELDOM or _has(report, name)]
-    narrow = width < _NARROW + (len(shown) - _FITTING) * _COLUMN
+    shown = _shown(report)
+    narrow = width < _needed(shown)
     if narrow and len(shown) > _FITTING:
         shown = [name for name in shown if name in ("read", "published") or _has(report, name)]
     names = [_BROKEN.get(name, name) if narrow else name for name in (*shown, "seconds")]
-    table = _table("stage", *(Column(name, justify="right") for name in names), "verdict")
+    used = _USED if _roomy(report, width) else ()
+    table = _table("stage", *(Column(name, justify="right") for name in (*names, *used)), "verdict")
     table.padding = (0, 0 if narrow else 1, 0, 0)
     for stage in report.stages:
         counts = [_count(stage, name) for name in shown]
         word = _verdict(stage)
         style = _STYLES.get(word, "dim")
-        table.add_row(stage.stage, *counts, f"{stage.seconds:.1f}", Text(word, style=style))
+        took = _used(stage) if used else ()
+        table.add_row(stage.stage, *counts, f"{stage.seconds:.1f}", *took, Text(word, style=style))
     return table
+
+
+def _shown(report: RunReport) -> list[str]:
+    return [name for name in _COUNTS if name not in _SELDOM or _has(report, name)]
+
+
+def _needed(counts: list[str]) -> int:
+    """The width from which on headings need not be broken."""
+    return _NARROW + (len(counts) - _FITTING) * _COLUMN
+
+
+def _roomy(report: RunReport, width: int) -> bool:
+    """Whether there is room, and reason, for what stages took."""
+    return report.heaviest is not None and width >= _needed(_shown(report)) + len(_USED) * _COLUMN
+
+
+def _used(stage: StageReport) -> tuple[str, ...]:
+    if not stage.peak_memory_bytes:
+        return ("–",) * len(_USED)
+    # Of a batch that was not published nobody asks how fast it was.
+    rate = f"{stage.rows_per_second:,.0f}" if stage.state == "published" else "–"
+    return f"{stage.cpu_seconds:.1f}", f"{stage.peak_memory_bytes / 1e6:,.0f}", rate
 
 
 def _count(stage: StageReport, name: str) -> str:
@@ -127,7 +156,10 @@ def notes(report: RunReport) -> Iterator[str]:
 def report_json(report: RunReport) -> str:
     """The whole report and what follows from it, as one JSON object."""
     document: dict[str, Any] = report.model_dump(mode="json")
+    for told, stage in zip(document["stages"], report.stages, strict=True):
+        told["rows_per_second"] = stage.rows_per_second
     document |= {
+        "cpu_seconds": report.cpu_seconds,
         "processed_records": report.processed_records,
         "quality_metrics": report.quality_metrics,
         "exit_code": report.exit_code,

@@ -16,21 +16,46 @@ import typer
 from rich.console import Console
 
 from dataflow import Engine, RunReport, Workflow
+from dataflow.config import Environment, Flags, Loaded, load_document
 from dataflow.errors import BooksUnbalanced, ConfigError, DataFlowError, PlanError
 from flows.display import Output, display_on
+from flows.logs import start_logging
 from flows.summary import print_report, report_json
 
 PROJECT = Path(__file__).resolve().parent.parent
+CONFIG = PROJECT / "config" / "flights.yaml"
+EVENTS = PROJECT / "config" / "events.yaml"
 _PIPE_WIDTH = 160
 
 # What every command line takes.
-ConfigFile = Annotated[Path, typer.Option(envvar="PIPELINE_CONFIG", help="The pipeline's YAML file.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="PIPELINE_CONFIG",
+        help="The pipeline's YAML file.",
+        show_default="config/flights.yaml",
+    ),
+]
 LakePlace = Annotated[str | None, typer.Option(help="Folder or URI; by default that of the configuration.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object; logs go to stderr.")]
 RunnerName = Annotated[str, typer.Option(help="prefect, or inline: without Prefect, in this process.")]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, typer.Option(case_sensitive=False, help="How much to say.")
 ]
+# What those take that run a whole pipeline, or show what it is.
+LogFormat = Annotated[Literal["text", "json"] | None, typer.Option(help="Lines for people, or an object a line.")]
+LogFile = Annotated[str | None, typer.Option(help="Also log to this file, all from INFO on.")]
+Source = Annotated[
+    str | None, typer.Option(help="pubsub, polars_synthetic, file, dlt ...; without --config, of config/events.yaml.")
+]
+Mode = Annotated[str | None, typer.Option(help="speed or chaos, of a source that makes its messages.")]
+Scale = Annotated[int | None, typer.Option(help="How many messages it makes.")]
+Seed = Annotated[int | None, typer.Option(help="Same seed, same messages.")]
+Paths = Annotated[
+    list[str] | None, typer.Option("--path", help="File, folder or quoted glob of the file source; again for more.")
+]
+Strategies = Annotated[list[str] | None, typer.Option("--strategy", help="Run this strategy; again for more.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, for any key of the YAML.")]
 
 
 def run_app(app: typer.Typer, name: str, arguments: Sequence[str] | None) -> int:
@@ -43,8 +68,17 @@ def run_app(app: typer.Typer, name: str, arguments: Sequence[str] | None) -> int
         message = getattr(error, "format_message", None)
         if message is None:
             raise
-        _tell(f"{message().replace('Value error, ', '')} (--help lists the options)")
+        said = " ".join(message().replace("Value error, ", "").split())
+        _tell(f"{said if said.endswith('..') else said.removesuffix('.')}{_unquoted(said)} (--help lists the options)")
         return 2
+
+
+def _unquoted(message: str) -> str:
+    """What to do where a shell made several words of a pattern."""
+    word = message.removeprefix("No such command '").removesuffix("'.")
+    if word == message or not set(word) & set("./"):
+        return ""
+    return "; put quotes around a pattern, as in --path 'landing/*.jsonl'"
 
 
 def run_shown(
@@ -64,15 +98,33 @@ def run_shown(
     return report.exit_code
 
 
-def declared(config: Path, lake: str | None, overrides: Sequence[str] = ()) -> Workflow:
-    """The workflow of a configuration file, on the lake that the command line names.
+def read_config(config: Path | None, flags: Flags, overrides: Sequence[str] = ()) -> Loaded:
+    """The configuration that a command line means, and what it changes about it.
+
+    Errors: ConfigError.
+    """
+    return load_document(_chosen(config, flags), flags=flags, overrides=tuple(overrides))
+
+
+def _chosen(config: Path | None, flags: Flags) -> Path:
+    named = str(config) if config is not None else Environment.of_process().path("PIPELINE_CONFIG")
+    if named is not None:
+        return Path(named)
+    if flags.source is None:
+        return CONFIG
+    _tell(f"--source without --config: {os.path.relpath(EVENTS)} is taken", "note: ")
+    return EVENTS
+
+
+def declared(config: Path | None, flags: Flags, overrides: Sequence[str] = ()) -> Workflow:
+    """The workflow of a configuration; logging starts as this says.
 
     Errors: ConfigError, PlanError.
     """
-    if lake is not None and not lake.strip():
-        # A variable of the shell that is not set, most likely: the working directory is not meant.
-        raise ConfigError("--lake is empty; name a folder or URI, or leave it out to take the configuration's own")
-    return Workflow.from_yaml(config, lake=lake, overrides=tuple(overrides))
+    loaded = read_config(config, flags, overrides)
+    logs = loaded.config.logging
+    start_logging(logs.level, logs.format, None if logs.file is None else Path(logs.file))
+    return Workflow.from_loaded(loaded)
 
 
 def console_of(*, stderr: bool = False) -> Console:
@@ -83,15 +135,6 @@ def console_of(*, stderr: bool = False) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PIPE_WIDTH
     return console
-
-
-def set_log_level(level: str | None) -> None:
-    """Log to stderr, Prefect too."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setLevel(level or "WARNING")  # here too: some libraries set their loggers' levels themselves
-    logging.basicConfig(level=level or "WARNING", handlers=[handler], format="%(levelname)s %(name)s: %(message)s")
-    if level is not None:
-        os.environ["PREFECT_LOGGING_LEVEL"] = level
 
 
 def _server_start(runner: str) -> str:
@@ -138,11 +181,11 @@ def errors_told(*, debug: bool) -> Generator[Outcome]:
     except DataFlowError as error:
         outcome.tell(str(error))
     except (Exception, SystemExit) as error:
-        more = "" if debug else " (--log-level DEBUG shows where)"
+        more = "" if debug or logging.getLogger().level == logging.DEBUG else " (--log-level DEBUG shows where)"
         # What Polars says goes on with its query plan.
         told = next(iter(str(error).strip().splitlines()), "")
         outcome.tell(f"{type(error).__name__}: {told}{more}")
-    if debug:
+    if debug or logging.getLogger().level == logging.DEBUG:
         traceback.print_exc(file=sys.stderr)
 
 

@@ -20,7 +20,7 @@ from tasks.states import final_state, why
 logger = get_logger("prefect.dataflow")
 COUNTS = "read", "published", "deduplicated", "filtered", "quarantined", "dropped", "repaired", "late"
 WORDS = "Stage", "State", "Gate"
-COLUMNS = (*WORDS, *(name.title() for name in COUNTS), "Seconds")
+COLUMNS = (*WORDS, *(name.title() for name in COUNTS), "Seconds", "CPU s", "Peak MB")
 
 
 def show(report: RunReport) -> None:
@@ -112,9 +112,13 @@ def efficiency(report: RunReport) -> list[dict[str, Any]]:
             "units_fresh": stage.units_fresh,
             "rows_read": stage.counts.read,
             "rows_fresh": stage.rows_fresh,
+            "bytes_read": stage.bytes_read,
             "bytes_written": stage.bytes_written,
             "bytes_fresh": stage.bytes_fresh,
             "seconds": round(stage.seconds, 3),
+            "cpu_seconds": round(stage.cpu_seconds, 3),
+            "peak_memory_mb": round(stage.peak_memory_bytes / 1e6),
+            "rows_per_second": round(stage.rows_per_second),
         }
         for stage in report.stages
     ]
@@ -149,6 +153,8 @@ def _row(stage: StageReport) -> tuple[str, ...]:
         outcome,
         *(f"{getattr(counts, name):,}" for name in COUNTS),
         f"{stage.seconds:.1f}",
+        f"{stage.cpu_seconds:.1f}",
+        f"{stage.peak_memory_bytes / 1e6:,.0f}",
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataflow.config.alerts import AlertConfig, Alerts, EmailAlert, Secret, SlackAlert, WebhookAlert
-from dataflow.config.document import Document
+from dataflow.config.blocks import SourceBlock, StrategiesConfig, StrategyBlock
+from dataflow.config.document import Document, Origin
 from dataflow.config.durations import Duration, PositiveDuration, parse_duration
+from dataflow.config.environment import Environment
+from dataflow.config.flags import Flags
 from dataflow.config.gates import (
     GateEntry,
     Names,
@@ -14,22 +17,25 @@ from dataflow.config.gates import (
     RuleConfig,
     SuiteConfig,
 )
-from dataflow.config.load import Loaded, anchored, anchored_options, load, load_document, source_settings
+from dataflow.config.load import Loaded, load, load_document
 from dataflow.config.models import (
     CacheConfig,
     DeduplicateConfig,
     IncrementalConfig,
-    PipelineConfig,
     RetryConfig,
-    RunConfig,
     SourceConfig,
     StageOptions,
     StorageConfig,
+    StrategyConfig,
     TaskConfig,
     WindowConfig,
 )
+from dataflow.config.options import source_settings, strategy_settings
 from dataflow.config.overrides import Overrides
+from dataflow.config.paths import anchored, anchored_options
+from dataflow.config.pipeline import LoggingConfig, PipelineConfig, RunConfig
 from dataflow.config.problems import Place, as_error, collected, placed, validated
+from dataflow.config.shorthand import all_sources, all_stages
 
 __all__ = [
     "AlertConfig",
@@ -39,10 +45,14 @@ __all__ = [
     "Document",
     "Duration",
     "EmailAlert",
+    "Environment",
+    "Flags",
     "GateEntry",
     "IncrementalConfig",
     "Loaded",
+    "LoggingConfig",
     "Names",
+    "Origin",
     "Overrides",
     "PipelineConfig",
     "Place",
@@ -55,13 +65,19 @@ __all__ = [
     "RunConfig",
     "Secret",
     "SlackAlert",
+    "SourceBlock",
     "SourceConfig",
     "StageOptions",
     "StorageConfig",
+    "StrategiesConfig",
+    "StrategyBlock",
+    "StrategyConfig",
     "SuiteConfig",
     "TaskConfig",
     "WebhookAlert",
     "WindowConfig",
+    "all_sources",
+    "all_stages",
     "anchored",
     "anchored_options",
     "as_error",
@@ -71,5 +87,6 @@ __all__ = [
     "parse_duration",
     "placed",
     "source_settings",
+    "strategy_settings",
     "validated",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias, cast, get_args
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, cast, get_args
 from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
+from dataflow.config.environment import Environment
 from dataflow.config.gates import Name, Names
 from dataflow.errors import ConfigError
 from dataflow.model import Frozen, Severity
@@ -30,11 +30,11 @@ class Secret(SecretStr):
         return self._secret_value if REFERENCE.fullmatch(self._secret_value) else super()._display()
 
     def reveal(self, env: Mapping[str, str] | None = None) -> str:
-        """The text with the values of the environment in it.
+        """The text with the values of the environment in it, those of the working directory's ``.env`` too.
 
         Errors: ConfigError that names a variable that is not set.
         """
-        known = os.environ if env is None else env
+        known = Environment.of_process().values if env is None else env
 
         def fill(found: re.Match[str]) -> str:
             if found[1] not in known:
@@ -88,6 +88,7 @@ class SlackAlert(_Alert):
     """A message to a Slack channel."""
 
     type: Literal["slack"]
+    """A channel of Slack."""
     url: Address
     """The channel's webhook."""
 
@@ -96,16 +97,23 @@ class EmailAlert(_Alert):
     """A message by SMTP."""
 
     type: Literal["email"]
+    """A mail."""
     host: Name
+    """The SMTP server."""
     port: int = Field(default=587, ge=1, le=65535)
+    """Its port."""
     use_tls: bool = True
     """Begin in the clear and go over to TLS."""
     use_ssl: bool = False
     """TLS from the first byte, as on port 465; instead of ``use_tls``."""
     sender: Name
+    """The address that mails come from."""
     receivers: Names = Field(min_length=1)
+    """The addresses that they go to."""
     user: SecretText | None = None
+    """Who logs in; with ``password``."""
     password: Password | None = None
+    """Written ``${NAME}``, with NAME in the environment."""
 
     @model_validator(mode="before")
     @classmethod
@@ -126,7 +134,9 @@ class WebhookAlert(_Alert):
     """A POST of the verdict as JSON."""
 
     type: Literal["webhook"]
+    """Any address that takes JSON."""
     url: Address
+    """Where the verdict is posted."""
 
 
 AlertConfig: TypeAlias = Annotated[SlackAlert | EmailAlert | WebhookAlert, Field(discriminator="type")]
@@ -136,3 +146,4 @@ class Alerts(Frozen):
     """Who is told of failed rules."""
 
     alerts: tuple[AlertConfig, ...] = ()
+    """Who is told of failed rules, and how."""

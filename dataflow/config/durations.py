@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 _UNITS = "weeks", "days", "hours", "minutes", "seconds", "milliseconds"
@@ -69,5 +69,6 @@ def _iso(value: timedelta) -> str:
 
 
 _ISO_TEXT = PlainSerializer(_iso, return_type=str, when_used="json")
-Duration = Annotated[timedelta, BeforeValidator(lambda v: _not_negative(parse_duration(v))), _ISO_TEXT]
-PositiveDuration = Annotated[timedelta, BeforeValidator(lambda v: _positive(parse_duration(v))), _ISO_TEXT]
+_IN_EDITORS = WithJsonSchema({"type": "string", "examples": ["1 day", "6 hours", "1 day 6 hours", "PT90M"]})
+Duration = Annotated[timedelta, BeforeValidator(lambda v: _not_negative(parse_duration(v))), _ISO_TEXT, _IN_EDITORS]
+PositiveDuration = Annotated[timedelta, BeforeValidator(lambda v: _positive(parse_duration(v))), _ISO_TEXT, _IN_EDITORS]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self, TypeAlias, cast
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from dataflow.model import Frozen, Scope, Severity
@@ -21,6 +21,7 @@ class RepairConfig(Frozen):
     """A new value for failing rows; they are checked once more."""
 
     column: Name
+    """The column that gets it."""
     function: Name
     """``package.module:function`` that makes the new value from the column's expression."""
 
@@ -29,6 +30,7 @@ class RouteConfig(Frozen):
     """What failing does, where it takes an argument: one of the two."""
 
     repair: RepairConfig | None = None
+    """Make a new value for failing rows."""
     branch: Name | None = None
     """The batch is not published, and this stage runs instead."""
 
@@ -53,11 +55,13 @@ class RuleConfig(Frozen):
     """One validation rule: a SQL predicate over a row, or a Great Expectations expectation."""
 
     name: Name
+    """How its results are found."""
     predicate: str | None = None
     """SQL that is true of a good row; a row whose answer is unknown (null) passes."""
     expectation: dict[str, Any] | None = None
     """``type`` (``expect_...``) and its arguments."""
     severity: Severity = "critical"
+    """How bad it is to fail."""
     mostly: float = Field(default=1.0, gt=0, le=1)
     """Share of rows that must pass."""
     on_fail: OnFailConfig | None = None
@@ -100,7 +104,8 @@ class QuarantineLimitConfig(Frozen):
     """A batch is refused when more rows than this are set aside; both limits may be given."""
 
     rows: int | None = Field(default=None, ge=0)
-    share: Annotated[float, BeforeValidator(_share)] | None = None
+    """So many."""
+    share: Annotated[float, BeforeValidator(_share), WithJsonSchema({"type": ["number", "string"]})] | None = None
     """Of the rows that the stage produced."""
 
     @model_validator(mode="before")

@@ -1,149 +1,96 @@
-"""From a YAML file to a pipeline: overrides, environment values, paths, one error for all that is wrong."""
+"""From a YAML file to a pipeline: what it includes, the environment, the command line; one error for all faults."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 
-from dataflow.config.document import Document, read_document
-from dataflow.config.gates import RuleConfig, SuiteConfig
-from dataflow.config.models import PipelineConfig, SourceConfig, split_options
-from dataflow.config.overrides import Overrides, override, substitute
-from dataflow.config.problems import Place, as_error, explain
-from dataflow.errors import ConfigError, hint
-from dataflow.model import Frozen
-from dataflow.sources import source_type, source_types
+from dataflow.config.anchoring import anchored_pipeline
+from dataflow.config.applying import block_problems
+from dataflow.config.document import Document
+from dataflow.config.environment import RAW_DATA, Environment
+from dataflow.config.flags import Flags, flag_settings
+from dataflow.config.includes import read_document
+from dataflow.config.options import mapping, typed_problems
+from dataflow.config.overrides import Overrides, Setting, assigned, changed
+from dataflow.config.pipeline import PipelineConfig
+from dataflow.config.problems import as_error, explain
+from dataflow.config.references import filled, substitute
+from dataflow.config.shorthand import aliases
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A pipeline, and the document that says on which line each of its keys stands."""
+    """A pipeline, and the document that says where each of its keys stands."""
 
     config: PipelineConfig
     document: Document
 
 
 def load(
-    path: str | os.PathLike[str], *, overrides: Overrides = (), env: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    overrides: Overrides = (),
+    flags: Flags = Flags(),
+    env: Mapping[str, str] | None = None,
 ) -> PipelineConfig:
     """The pipeline that a YAML file describes.
 
-    ``overrides`` are ``a.b.c=value``; ``${VAR}`` in a value is taken from ``env``, by default the process's.
-    Relative paths count from the file's folder.
+    A default gives way to the file, this to ``.env``, this to the environment, this to ``flags`` and ``overrides``,
+    which are ``a.b.c=value``. ``env`` stands in for the process's variables and those of ``.env``, which is looked for
+    in the working directory and beside the file; ``${VAR}`` in a value is taken from there.
+    Relative paths count from the folder of the file that says them.
     Errors: one ConfigError that lists every problem with file, line and key.
     """
-    return load_document(path, overrides=overrides, env=env).config
+    return load_document(path, overrides=overrides, flags=flags, env=env).config
 
 
 def load_document(
-    path: str | os.PathLike[str], *, overrides: Overrides = (), env: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    overrides: Overrides = (),
+    flags: Flags = Flags(),
+    env: Mapping[str, str] | None = None,
 ) -> Loaded:
     """As ``load``, together with the places of the keys."""
-    document = override(read_document(path), overrides)
-    values = substitute(document, os.environ if env is None else env)
+    known = Environment.of_process(Path(path).absolute().parent) if env is None else Environment(env)
+    document = changed(read_document(path), known.settings())
+    asked = assigned(overrides)
+    # Options of the command line mean the source that is chosen in the end.
+    chosen = changed(document, [each for each in asked if each.key[0] == "source" and len(each.key) <= 2])
+    document = changed(document, [*flag_settings(flags, chosen, known.values), *asked])
+    document = changed(document, list(_raw_data(document, known)))
+    values = substitute(document, known.values)
     problems: list[str] = []
     config: PipelineConfig | None = None
     try:
         config = PipelineConfig.model_validate(values)
     except ValidationError as error:
         problems += explain(error, PipelineConfig, document.place, document.values)
-    problems += _source_problems(values, document)
+    problems += [*typed_problems(values, document), *block_problems(values, document)]
     if config is None or problems:
-        raise as_error(problems)
-    return Loaded(_anchored(config, document.path.absolute().parent), document)
+        raise as_error(list(dict.fromkeys(problems)))
+    return Loaded(anchored_pipeline(config, document), replace(document, aliases=aliases(config)))
 
 
-def source_settings(config: SourceConfig, place: Place) -> Frozen:
-    """The options of a source as its type understands them.
+def _raw_data(document: Document, env: Environment) -> Iterator[Setting]:
+    """``RAW_DATA_PATH``, for file sources that have no path of their own."""
+    path = env.path(RAW_DATA)
+    if path is None:
+        return
 
-    Errors: ConfigError for an unknown type and for options that the type does not take.
-    """
-    problems = _option_problems(config.type, config.options, place, config.options)
-    if problems:
-        raise as_error(problems)
-    return source_type(config.type).Config.model_validate(config.options)
+    def is_file(source: dict[str, Any], *at: str) -> bool:
+        kind = source.get("type", "file")
+        return isinstance(kind, str) and filled(kind, env.values, document, (*at, "type")) == "file"
 
-
-def _source_problems(values: dict[str, Any], document: Document) -> list[str]:
-    sources = values.get("sources")
-    problems: list[str] = []
-    for name, source in cast(dict[str, Any], sources).items() if isinstance(sources, dict) else ():
-        if not isinstance(source, dict):
-            continue
-        if "options" in source:
-            problems.append(f"{document.place('sources', name, 'options')}: write its keys flat, beside `type`")
-            continue
-        known, own = split_options(cast(dict[str, Any], source))
-        written = document.values["sources"][name]
-
-        def place(*key: str | int, name: str = name) -> str:
-            return document.place("sources", name, *key)
-
-        problems += _option_problems(known.get("type", "file"), own, place, written)
-    return problems
-
-
-def _option_problems(kind: Any, options: dict[str, Any], place: Place, written: Any) -> list[str]:
-    if not isinstance(kind, str):
-        return []
-    try:
-        settings = source_type(kind).Config
-    except ConfigError as error:
-        said = written.get("type", kind)
-        # The name as it was written: what it became may be a value of the environment.
-        text = str(error) if said == kind else f"unknown source type {said!r}{hint(said, source_types())}"
-        return [f"{place('type')}: {text}"]
-    try:
-        settings.model_validate(options)
-    except ValidationError as error:
-        common = [field for field in SourceConfig.model_fields if field != "options"]
-        return explain(error, settings, place, written, also=common)
-    return []
-
-
-def _anchored(config: PipelineConfig, folder: Path) -> PipelineConfig:
-    """Relative paths of the file count from its folder, wherever the process runs."""
-    sources = {
-        name: source.model_copy(
-            update={"options": anchored_options(source.options, folder), "gate": _anchored_suites(source.gate, folder)}
-        )
-        for name, source in config.sources.items()
-    }
-    stages = {
-        name: task.model_copy(update={"gate": _anchored_suites(task.gate, folder)})
-        for name, task in config.stages.items()
-    }
-    lake = anchored(config.lake, folder) if config.lake is not None else None
-    return config.model_copy(update={"sources": sources, "stages": stages, "lake": lake})
-
-
-def _anchored_suites(gate: Sequence[RuleConfig | SuiteConfig], folder: Path) -> tuple[RuleConfig | SuiteConfig, ...]:
-    return tuple(
-        entry.model_copy(update={"suite": anchored(entry.suite, folder)}) if isinstance(entry, SuiteConfig) else entry
-        for entry in gate
-    )
-
-
-def anchored_options(options: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The options of a source with ``path``, one or several, counted from ``folder``."""
-    path = options.get("path")
-    if isinstance(path, str):
-        return {**options, "path": anchored(path, folder)}
-    if isinstance(path, (list, tuple)):
-        return {**options, "path": [anchored(str(each), folder) for each in cast(list[Any], path)]}
-    return options
-
-
-def anchored(path: str, folder: Path) -> str:
-    """``path`` counted from ``folder``, unless it is absolute or a URI.
-
-    Example:
-        >>> anchored("../lake", Path("/etc/pipelines")), anchored("s3://bucket/lake", Path("/etc"))
-        ('/etc/lake', 's3://bucket/lake')
-    """
-    return path if "://" in path else os.path.normpath(folder / Path(path).expanduser())
+    for name, source in mapping(document.values.get("sources")).items():
+        if isinstance(source, dict) and is_file(mapping(source), "sources", name) and "path" not in source:
+            yield Setting(("sources", name, "path"), path, env.origin(RAW_DATA))
+    block = mapping(document.values.get("source"))
+    if block and is_file(block, "source") and "path" not in mapping(block.get("file")):
+        yield Setting(("source", "file", "path"), path, env.origin(RAW_DATA))

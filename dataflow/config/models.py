@@ -1,4 +1,4 @@
-"""The configuration of a pipeline: one YAML file, frozen models, every key documented.
+"""Sources and stages in a configuration: frozen models, every key documented.
 
 The same models hold what the Python API declares, so that both spell one workflow.
 """
@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Literal, Self, cast
 
 from pydantic import Field, field_validator, model_validator
 
-from dataflow.config.alerts import Alerts
 from dataflow.config.durations import Duration, PositiveDuration
 from dataflow.config.gates import GateEntry, Name, Names, QuarantineLimitConfig
 from dataflow.model import Frozen
@@ -23,15 +22,18 @@ class DeduplicateConfig(Frozen):
     """One row per key."""
 
     key: Names = Field(min_length=1)
+    """Rows that are alike in these columns are one; a row with a null in one is no duplicate."""
     order_by: Names = ()
     """Columns that decide which row is first; by default the order of arrival."""
     keep: Literal["first", "last"] = "first"
+    """Which row of a key stays."""
 
 
 class IncrementalConfig(Frozen):
     """Process only new input rows and merge them into the table by key."""
 
     key_columns: Names = Field(min_length=1)
+    """The table holds one row for each combination of these."""
     timestamp_column: Name
     """The row with the greatest value wins; ties go to the row that arrived last."""
 
@@ -40,6 +42,7 @@ class WindowConfig(Frozen):
     """Tumbling windows in event time. The engine adds ``window_start`` and ``window_end``."""
 
     window_size: PositiveDuration
+    """How long a window lasts: ``1 day``, ``6 hours``."""
     late_arrival_tolerance: Duration = timedelta(0)
     """How far behind the newest event time seen a row may arrive; later rows go to the late table."""
     trigger_interval: Duration = timedelta(0)
@@ -66,7 +69,9 @@ class StorageConfig(Frozen):
     format: Literal["parquet", "delta"] = "parquet"
     """Both say the same here: Parquet files under a Delta log."""
     partition_by: Names = ()
+    """Columns with a folder for each of their values; by default as the stage runs."""
     compression: Literal["zstd", "snappy", "lz4", "gzip", "uncompressed"] = "zstd"
+    """Codec of the Parquet files."""
     compression_level: int | None = None
     """From 1 to 22 for zstd, 0 to 9 for gzip; the other codecs have none."""
 
@@ -88,6 +93,7 @@ class RetryConfig(Frozen):
     """How often a step is tried when it fails for a reason that may pass."""
 
     attempts: int = Field(default=3, ge=1)
+    """How often in all."""
     delay_seconds: float = Field(default=60, ge=0)
     """Wait between attempts, jittered by up to a half."""
     timeout_minutes: float | None = Field(default=None, gt=0)
@@ -107,37 +113,61 @@ class StageOptions(Frozen):
     gate: tuple[GateEntry, ...] = ()
     """Rules, and suites of rules."""
     quarantine_limit: QuarantineLimitConfig | None = None
+    """The batch is refused where more rows than this are set aside."""
     pii: Names = ()
     """Columns with personal data: no sample, artifact, log or report shows their values."""
     storage: StorageConfig = StorageConfig()
+    """How the table is stored."""
     retry: RetryConfig = RetryConfig()
+    """How often a step is tried."""
     cache: CacheConfig = CacheConfig()
+    """How long what an interrupted run staged may be used."""
 
 
-class SourceConfig(StageOptions):
-    """A source and how it is landed; keys that are not listed here belong to its type."""
+class Typed(Frozen):
+    """What has a ``type``; keys that the model does not list belong to that."""
 
-    type: Name = "file"
     options: dict[str, Any] = Field(default={})
     """Written flat, beside ``type``: ``{type: file, path: flights/*.csv.gz}``."""
+
+    @classmethod
+    def split_options(cls, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The keys that every type has, and those of the type that ``data`` is of."""
+        known = {key: value for key, value in data.items() if key in cls.model_fields and key != "options"}
+        own = {key: value for key, value in data.items() if key not in cls.model_fields}
+        return known, {**data.get("options", {}), **own}
 
     @model_validator(mode="before")
     @classmethod
     def _gather_options(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        source = cast(Mapping[str, Any], data)
-        if not isinstance(source.get("options", {}), Mapping):
-            return source
-        known, own = split_options(source)
+        given = cast(Mapping[str, Any], data)
+        if not isinstance(given.get("options", {}), Mapping):
+            return given
+        known, own = cls.split_options(given)
         return {**known, "options": own}
+
+
+class SourceConfig(StageOptions, Typed):
+    """A source and how it is landed; keys that are not listed here belong to its type."""
+
+    type: Name = "file"
+    """What kind of source: ``file``, ``pubsub``, or what a package registers."""
+
+
+class StrategyConfig(Typed):
+    """How the rows of a batch meet those of the table; keys that are not listed here belong to the strategy."""
+
+    type: Name
+    """Which strategy: ``polars_merge``, or what a package registers."""
 
 
 class TaskConfig(StageOptions):
     """A stage that computes a table from other tables."""
 
-    function: str
-    """``package.module:function``; takes and returns LazyFrames."""
+    function: str | None = None
+    """``package.module:function``; takes and returns LazyFrames. A stage with a strategy may do without."""
     depends_on: Names = ()
     """Inputs in the order of the function's parameters; by default the parameters' names."""
     partition_by: Names = ()
@@ -146,39 +176,14 @@ class TaskConfig(StageOptions):
     """``preserved``: one row out for each row of the first input.
     ``grouped``: ``members`` counts the rows in each group."""
     members: Name | None = None
+    """With ``rows: grouped``: the column that says how many rows each row sums up."""
     deduplicate: DeduplicateConfig | None = None
+    """Keep one row per key."""
     incremental: IncrementalConfig | None = None
+    """Read only what the first input gained, and merge it by key."""
+    strategy: StrategyConfig | None = None
+    """How new rows meet those of the table."""
     window: WindowConfig | None = None
+    """Cut event time into windows, and set late rows aside."""
     when: Name | None = None
     """The stage runs only where this is true of what the gates of earlier stages found."""
-
-
-class RunConfig(Frozen):
-    """How runs behave."""
-
-    threads: int = Field(default=2, ge=1)
-    """Steps at the same time."""
-    task_groups: int = Field(default=64, ge=1, le=64)
-    """Units of a stage are coalesced by bytes into at most this many tasks."""
-    lease_seconds: float = Field(default=120, gt=0)
-    """A run that has not been heard of for this long is taken for dead."""
-
-
-class PipelineConfig(Alerts):
-    """A whole pipeline."""
-
-    pipeline: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    lake: Name | None = None
-    """Folder or object-store URI; a relative path counts from the configuration file."""
-    sources: dict[str, SourceConfig] = Field(min_length=1)
-    stages: dict[str, TaskConfig] = Field(default={})
-    data_docs: bool = True
-    """Whether each gate leaves pages that show what it found, in the lake."""
-    run: RunConfig = RunConfig()
-
-
-def split_options(source: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The keys of a source that every source has, and those of its type."""
-    known = {key: value for key, value in source.items() if key in SourceConfig.model_fields and key != "options"}
-    own = {key: value for key, value in source.items() if key not in SourceConfig.model_fields}
-    return known, {**source.get("options", {}), **own}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
@@ -13,12 +13,14 @@ from pydantic_core import ErrorDetails
 
 from dataflow.config.document import Key
 from dataflow.errors import ConfigError, hint
+from dataflow.model.secrets import SECRET_NAME
 
 M = TypeVar("M", bound=BaseModel)
 Place = Callable[..., str]
 
+REQUIRED = "is missing; it is required"
 _EXPECTED = {
-    "missing": "is missing; it is required",
+    "missing": REQUIRED,
     "string_type": "a text is expected",
     "int_type": "a whole number is expected",
     "int_parsing": "a whole number is expected",
@@ -37,6 +39,10 @@ _EXPECTED = {
     "string_pattern_mismatch": "small letters, digits and underscores are expected, beginning with a letter",
 }
 _UNTAGGED = {"union_tag_invalid", "union_tag_not_found"}
+_ABSENT = {"missing", "sources"}
+"""Faults of keys that are not there; that of ``sources`` is that there is no ``source`` either."""
+MISSING = {"missing"}
+"""The fault of a key that is not there."""
 _SILENT = {"extra_forbidden", "secret"}
 """Faults after which the value is not quoted: it may be a secret."""
 _QUOTE_LENGTH = 60
@@ -81,16 +87,24 @@ def collected(problems: list[str]) -> Generator[None]:
 
 
 def explain(
-    error: ValidationError, model: type[BaseModel], place: Place, written: Any, *, also: Sequence[str] = ()
+    error: ValidationError,
+    model: type[BaseModel],
+    place: Place,
+    written: Any,
+    *,
+    also: Sequence[str] = (),
+    but: Collection[str] = (),
 ) -> list[str]:
     """One line for each key that has a problem.
 
     ``written`` is what was read before environment values came in: only this is quoted.
-    ``also`` are keys that are accepted beside the model's own.
+    ``also`` are keys that are accepted beside the model's own; faults of the kinds ``but`` are passed over.
     """
     found: dict[Key, list[str]] = {}
     silent: set[Key] = set()
     for details in error.errors(include_url=False, include_input=False):
+        if details["type"] in but:
+            continue
         key, value = _locate(details, written)
         if details["type"] in _UNTAGGED:
             key, value = (*key, "type"), _at(written, (*key, "type"))
@@ -101,9 +115,13 @@ def explain(
             found[key].append(text)
     # A misspelt key first: it is often why another one is missing.
     return [
-        f"{place(*key)}: {', or '.join(texts)}{'' if key in silent else _quoted(_at(written, key))}"
+        f"{place(*key)}: {', or '.join(texts)}{'' if key in silent or _is_secret(key) else _quoted(_at(written, key))}"
         for key, texts in sorted(found.items(), key=_rank)
     ]
+
+
+def _is_secret(key: Key) -> bool:
+    return any(SECRET_NAME.search(str(part)) for part in key)
 
 
 def _rank(problem: tuple[Key, list[str]]) -> int:
@@ -119,7 +137,7 @@ def _locate(details: ErrorDetails, written: Any) -> tuple[Key, Any]:
         if _holds(value, part):
             key.append(part)
             value = value[part]
-        elif number == len(loc) - 1 and details["type"] == "missing":
+        elif number == len(loc) - 1 and details["type"] in _ABSENT:
             return (*key, part), None
     return tuple(key), value
 
@@ -171,7 +189,12 @@ def _fields(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     for part in loc:
         kind = _member(kind, part) or _inner(kind, part)
     kind = _bare(kind)
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+    return list(spelled(kind).values()) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+
+
+def spelled(model: type[BaseModel]) -> dict[str, str]:
+    """The fields of a model, and how a configuration writes each of them."""
+    return {name: field.alias or name for name, field in model.model_fields.items()}
 
 
 def _member(kind: Any, part: str | int) -> Any:
@@ -190,8 +213,8 @@ def _tags(member: Any) -> list[Any]:
 def _inner(kind: Any, part: str | int) -> Any:
     kind = _bare(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        name = str(part)
-        return kind.model_fields[name].annotation if name in kind.model_fields else kind
+        named = {key: name for name, key in spelled(kind).items()}
+        return kind.model_fields[named[str(part)]].annotation if str(part) in named else kind
     arguments = get_args(kind)
     if get_origin(kind) is dict:
         return arguments[1]

@@ -23,8 +23,13 @@ def admit(job: StageJob, frames: Mapping[str, pl.LazyFrame], writing: Writing) -
         punctual = _set_late_aside(job, admitted[first], writing) if job.late_steps else admitted[first]
         writing.maximum("event_time", punctual, job.time_column)
         admitted[first] = cut_windows(punctual, job.stage.window, job.time_column)
+    return shown(job, admitted)
+
+
+def shown(job: StageJob, frames: Mapping[str, pl.LazyFrame]) -> dict[str, pl.LazyFrame]:
+    """The inputs without our columns but the row ids that may ride."""
     riding = job.carried.columns if job.carried else ()
-    return {name: _show(frame, name, riding) for name, frame in admitted.items()}
+    return {name: _show(frame, name, riding) for name, frame in frames.items()}
 
 
 def cut_windows(frame: pl.LazyFrame, window: WindowConfig, time_column: str) -> pl.LazyFrame:

@@ -26,7 +26,8 @@ def audit_batch(job: StageJob, manifests: Sequence[Manifest]) -> Verdict:
     judge what is going to be published, rules about the table what the table is going to be.
     """
     stage, named, rules = job.stage, manifest_digest(manifests), _asked(job)
-    if not rules or not manifests:
+    limit = None if job.plan.replays else stage.quarantine_limit
+    if not (rules or limit) or not manifests:
         # Without manifests the batch only drops units: there are no rows to judge.
         return Verdict(stage=stage.name, batch_id=job.plan.batch_id, digest=named)
     verdict = audit(
@@ -35,7 +36,7 @@ def audit_batch(job: StageJob, manifests: Sequence[Manifest]) -> Verdict:
         stage=stage.name,
         batch_id=job.plan.batch_id,
         digest=named,
-        limit=None if job.plan.replays else stage.quarantine_limit,
+        limit=limit,
         pii=stage.pii,
         on_result=partial(keep_result, job) if job.data_docs else None,
     )
@@ -65,12 +66,13 @@ def _batch(job: StageJob, manifests: Sequence[Manifest]) -> Batch:
         distinct=_distinct(job),
         kept=_kept(job, manifests) if any(rule.scope == "table" for rule in job.stage.gate) else None,
         references=job.lookups(),
+        broken=sum(f.rows for m in manifests for f in m.files if f.role == "broken"),
     )
 
 
 def _staged(job: StageJob, manifests: Sequence[Manifest], table: str) -> Files | None:
     """The files that were staged for a table; None where there are none for a side table."""
-    files = [f for m in manifests for f in m.files if f.table == table and f.role != "carried"]
+    files = [f for m in manifests for f in m.files if f.table == table and f.role in ("new", "side")]
     schema = staged_schema(job, manifests, table)
     if schema is None or (not files and table != job.stage.name):
         return None
@@ -82,8 +84,9 @@ def _staged(job: StageJob, manifests: Sequence[Manifest], table: str) -> Files |
 def _distinct(job: StageJob) -> tuple[tuple[str, ...], ...]:
     """The key that the stage has just deduplicated by; what repairs have done to it since, the gate knows."""
     stage = job.stage
-    if stage.incremental is not None:
-        return (stage.incremental.key_columns,)
+    if stage.strategy is not None:
+        key = stage.strategy.strategy.unique_by
+        return (key,) if key else ()
     return (stage.deduplicate.key,) if stage.deduplicate else ()
 
 

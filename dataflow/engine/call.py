@@ -70,7 +70,7 @@ def _unit_error(job: StageJob, planned: PlannedUnit, error: BaseException) -> Da
         file = planned.item.name
         try:
             # Polars does not say which line it is that has too many fields.
-            job.source.verify(planned.item, job.columns)
+            job.source.verify(planned.item, job.contract)
         except SourceError as found:
             return _covered(found, job)
         corrupt = SourceCorrupt(
@@ -93,7 +93,7 @@ def _covered(error: SourceError, job: StageJob) -> SourceError:
     """The error without what it quotes of the file, where some of that is personal."""
     if not job.stage.pii:
         return error
-    plain = {*job.columns, job.stage.name}
+    plain = {*job.contract, job.stage.name}
     return type(error)(masked_error(error.message, plain), **error.details)
 
 

@@ -13,9 +13,10 @@ from dataflow.engine.job import QUARANTINE_ID, side_table
 from dataflow.errors import ConfigError, hint
 from dataflow.lake.lake import Lake
 from dataflow.quality.predicate import parse_predicate
+from dataflow.sources import LINE, RAW
 
-ABOUT = (QUARANTINE_ID, "_rules", "_reason", "_quarantined_at")
-"""Columns that say why a row was set aside; the others are the row as it was."""
+ABOUT = (QUARANTINE_ID, "_rules", "_reason", "_quarantined_at", LINE, RAW)
+"""Columns that say why a row was set aside, and how it was delivered; the others are the row as it was."""
 _READ: dict[str, Callable[[str], pl.DataFrame]] = {
     ".csv": lambda path: pl.read_csv(path, infer_schema=False),
     ".parquet": lambda path: pl.read_parquet(path, glob=False),

@@ -20,3 +20,9 @@ def coalesce(units: Sequence[PlannedUnit], most: int) -> list[tuple[PlannedUnit,
         groups[place].append(unit)
         before += unit.size_bytes
     return [tuple(group) for group in groups if group]
+
+
+def label_of(group: Sequence[PlannedUnit]) -> str:
+    """The units of a group in words: ``month=1 … month=3 (3 units)``."""
+    first, last = group[0].unit.label, group[-1].unit.label
+    return first if len(group) == 1 else f"{first} … {last} ({len(group)} units)"

@@ -5,29 +5,33 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from dataflow.engine.audit import audit_batch
-from dataflow.engine.coalesce import coalesce
+from dataflow.engine.coalesce import coalesce, label_of
 from dataflow.engine.events import Event, Observer
 from dataflow.engine.job import StageJob
+from dataflow.engine.logs import within
 from dataflow.engine.paths import pass_by
 from dataflow.engine.planning import Planning
 from dataflow.engine.publish import Publication, publish_batch
+from dataflow.engine.pulling import pull
 from dataflow.engine.repair import prune
 from dataflow.engine.reports import Reports
 from dataflow.engine.runner import Future, Runner, Step, Verb
 from dataflow.engine.seams import Seam, reach
 from dataflow.engine.stage import stage_units
+from dataflow.engine.usage import Work, perform, total, usage_of
 from dataflow.errors import LakeError, LeaseLost
 from dataflow.lake import manifests as manifest_store
 from dataflow.lake.lease import HeldLease
 from dataflow.lake.state import Files, Judgement, Outputs
-from dataflow.model import Manifest, Staged, StageReport, Verdict, digest
+from dataflow.model import Manifest, Staged, StageReport, Usage, Verdict, digest
 from dataflow.plan import PlannedUnit, StagePlan
 from dataflow.quality.gate import prewarm
 from dataflow.workflow import Stage
@@ -66,13 +70,16 @@ class Conductor:
         self.selected = selected
         self.observe = observe
         self._progress: dict[str, Progress] = {}
+        self._pulling: dict[str, tuple[Future, float]] = {}
+        self._used: defaultdict[str, list[Usage]] = defaultdict(list)
         self._published: dict[str, Future] = {}
         self._done: queue.Queue[tuple[str, Verb, Future]] = queue.Queue()
 
     @property
     def begun(self) -> list[Future]:
         """What was submitted for stages that are not finished."""
-        return [future for progress in self._progress.values() for future in progress.futures]
+        pulls = [future for future, _ in self._pulling.values()]
+        return [future for progress in self._progress.values() for future in progress.futures] + pulls
 
     def work(self) -> None:
         """Run the selected stages.
@@ -80,51 +87,84 @@ class Conductor:
         Errors: LeaseLost; what goes wrong in a stage is in the reports.
         """
         waiting = list(self.selected)
-        while waiting or self._progress:
+        while waiting or self._progress or self._pulling:
             for name in [n for n in waiting if self._ready(n, waiting)]:
                 waiting.remove(name)
-                self._begin(self.workflow.stages[name])
-            if not self._progress:
+                with within(stage=name, private=bool(self.workflow.stages[name].pii)):
+                    self._begin(self.workflow.stages[name])
+            if not (self._progress or self._pulling):
                 continue
             with suppress(queue.Empty):
                 name, verb, future = self._done.get(timeout=0.5)
+                if name in self._pulling:
+                    self._pulled(self.workflow.stages[name])
+                    continue
                 self._take(name, verb, future)
             if self.lease.lost is not None:
                 raise self.lease.lost
 
     def _ready(self, name: str, waiting: Sequence[str]) -> bool:
-        return all(s not in waiting and s not in self._progress for s in self.workflow.stages[name].after)
+        unfinished = {*waiting, *self._progress, *self._pulling}
+        return not unfinished & {*self.workflow.stages[name].after}
 
     def _begin(self, stage: Stage) -> None:
         if blocked := self.reports.blocking(stage):
             self._finish(self.reports.not_run(stage, blocked))
             return
         began = time.perf_counter()
-        try:
+        with self._failures(stage, began):
             if reason := self.planning.not_taken(stage, self.reports.stages):
                 # A step like any other, so that whoever watches the run sees which paths it does not take.
                 self.runner.submit(Step(stage.name, "stage", "not taken"), pass_by, reason).result()
                 self._finish(self.reports.passed_by(stage, reason))
-                return
-            plan = self.planning.plan(stage)
-            self.observe(Event("stage_planned", stage.name, total=len(plan.units), text=plan.reason))
-            if plan.action != "run":
-                self._finish(self.reports.idle(stage, plan))
-                return
-            if plan.unrecorded:
-                self.lease.record("files", Files(files=plan.unrecorded), stage=stage.name)
-                self.planning.learn(plan.unrecorded)
-                reach(Seam.FILES_RESERVED, stage.name)
-            job = self.planning.job(stage, plan)
-            prune(job)
-        except LeaseLost:
+            elif self.planning.is_pulled(stage):
+                self._pull(stage, began)
+            else:
+                self._plan(stage, began)
+
+    @contextmanager
+    def _failures(self, stage: Stage, began: float) -> Generator[None]:
+        """Whatever goes wrong before a stage's units are begun is in its report."""
+        try:
+            yield
+        except (LeaseLost, KeyboardInterrupt):
             raise
         except (Exception, SystemExit) as error:
+            if stage.name in self._progress:
+                raise
+            self._note_usage(stage.name, usage_of(error))
             self._finish(self.reports.failed(stage, error, time.perf_counter() - began))
+
+    def _pull(self, stage: Stage, began: float) -> None:
+        """Ask a source that has to be asked; what it answers is planned once it is there."""
+        about = self.planning.source(stage), stage, self.planning.lake, self.workflow.name
+        step = Step(stage.name, "stage", "pull", stage.retry)
+        self._pulling[stage.name] = self._start(stage, step, pull, *about), began
+
+    def _pulled(self, stage: Stage) -> None:
+        future, began = self._pulling.pop(stage.name)
+        with self._failures(stage, began):
+            text, usage = future.result()
+            self._note_usage(stage.name, usage)
+            self.observe(Event("pulled", stage.name, text=text))
+            reach(Seam.PULLED, stage.name)
+            self._plan(stage, began)
+
+    def _plan(self, stage: Stage, began: float) -> None:
+        plan = self.planning.plan(stage)
+        self.observe(Event("stage_planned", stage.name, total=len(plan.units), text=plan.reason))
+        if plan.action != "run":
+            self._finish(self.reports.idle(stage, plan))
             return
-        reach(Seam.STAGE_PLANNED, stage.name)
+        if plan.unrecorded:
+            self.lease.record("files", Files(files=plan.unrecorded), stage=stage.name)
+            self.planning.learn(plan.unrecorded)
+            reach(Seam.FILES_RESERVED, stage.name)
+        job = self.planning.job(stage, plan)
+        prune(job)
         self._warm_up()
         self._progress[stage.name] = Progress(job, began)
+        reach(Seam.STAGE_PLANNED, stage.name)
         self.observe(Event("stage_started", stage.name, total=len(plan.units), text=plan.reason))
         self._stage(stage, plan)
 
@@ -134,7 +174,7 @@ class Conductor:
         after = [self._published[name] for name in stage.inputs if name in self._published]
         progress.waiting_for = len(groups)
         for group in groups:
-            step = self._step(stage, "stage", _label(group), group)
+            step = self._step(stage, "stage", label_of(group), group)
             self._submit(progress, step, stage_units, progress.job, group, after=after)
         if not groups:
             self._audit(progress)
@@ -153,19 +193,32 @@ class Conductor:
         return Step(stage.name, verb, label, stage.retry, key, reusable, stage.cache.expires_after)
 
     def _submit(self, progress: Progress, step: Step, function: Any, *args: Any, after: Sequence[Future]) -> None:
-        future = self.runner.submit(step, function, *args, after=after)
-        progress.futures.append(future)
-        name = progress.job.stage.name
-        future.add_done_callback(lambda _: self._done.put((name, step.verb, future)))
+        progress.futures.append(self._start(progress.job.stage, step, function, *args, after=after))
+
+    def _start(
+        self, stage: Stage, step: Step, function: Callable[..., Any], *args: Any, after: Sequence[Future] = ()
+    ) -> Future:
+        unit, private = step.label or None, bool(stage.pii)
+        work = Work(self.reports.run_id, stage.name, step.name, unit, private, step.retry.attempts)
+        future = self.runner.submit(step, perform, work, function, *args, after=after)
+        future.add_done_callback(lambda _: self._done.put((stage.name, step.verb, future)))
+        return future
+
+    def _note_usage(self, stage: str, usage: Usage | None) -> None:
+        # A step whose result is taken over from an earlier run took nothing of this one.
+        if usage is not None and usage.run_id == self.reports.run_id:
+            self._used[stage].append(usage)
 
     def _take(self, name: str, verb: Verb, future: Future) -> None:
         progress = self._progress[name]
         try:
-            result = future.result()
+            result, usage = future.result()
+            self._note_usage(name, usage)
         except (LeaseLost, KeyboardInterrupt):
             raise
         except (Exception, SystemExit) as error:
             progress.error = progress.error or error
+            self._note_usage(name, usage_of(error))
             result = None
         if verb == "stage":
             progress.waiting_for -= 1
@@ -236,17 +289,22 @@ class Conductor:
 
     def _finish(self, report: StageReport) -> None:
         self._progress.pop(report.stage, None)
+        report = report.model_copy(update=total(self._used.pop(report.stage, ())))
         self.reports.add(report)
         self.observe(
-            Event("stage_finished", report.stage, len(self.reports.stages), len(self.selected), report.state, report)
+            Event(
+                "stage_finished",
+                report.stage,
+                len(self.reports.stages),
+                len(self.selected),
+                report.state,
+                report,
+                self.reports.errors.get(report.stage),
+                bool(self.workflow.stages[report.stage].pii),
+            )
         )
 
     def _warm_up(self) -> None:
         """Import the gate's libraries, which takes seconds, while the first stages are being staged."""
         if not self._progress and not self.reports.outputs and any(self.workflow.stages[n].gate for n in self.selected):
             threading.Thread(target=prewarm, name="dataflow-prewarm", daemon=True).start()
-
-
-def _label(group: Sequence[PlannedUnit]) -> str:
-    first, last = group[0].unit.label, group[-1].unit.label
-    return first if len(group) == 1 else f"{first} … {last} ({len(group)} units)"

@@ -13,6 +13,7 @@ import polars as pl
 
 from dataflow.engine.chosen import EVERYTHING, Chosen, check_all_there, edit, quarantined
 from dataflow.engine.events import Event, Observer
+from dataflow.engine.job import READABLE
 from dataflow.engine.paths import conditions
 from dataflow.engine.planning import Planning
 from dataflow.engine.repair import check_owner
@@ -68,6 +69,12 @@ class Engine:
         """
         if stage not in workflow.stages:
             raise ConfigError.unknown("stage", stage, workflow.stages)
+        if chosen.edited is None and READABLE in chosen.rules:
+            raise ConfigError(
+                f"stage {stage!r}: rows that could not be read have no values to send; export them, fill their columns in "
+                f"from _raw, and send that file with --edited",
+                stage=stage,
+            )
         lake = self.lake(workflow)
         check_owner(lake, workflow, read_state(lake, workflow.name))
         rows = quarantined(lake, stage, chosen)

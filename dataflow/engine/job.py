@@ -20,6 +20,8 @@ from dataflow.sources import Source
 from dataflow.workflow import Stage
 
 BATCH_ID = "_batch_id"
+READABLE = "readable"
+"""The rule that rows break which could not be read."""
 QUARANTINE_ID = "_quarantine_id"
 """The name of a quarantined row: its batch, its unit, and a number."""
 
@@ -34,11 +36,13 @@ class StageJob:
     stage: Stage
     plan: StagePlan
     started_at: datetime
+    inputs: Mapping[str, Snapshot] = field(default_factory=dict[str, Snapshot])
+    """Pinned versions of the stage's inputs."""
     sliced: tuple[str, ...] = ()
     """Inputs of which a unit reads its own partition only."""
     source: Source | None = None
-    columns: tuple[str, ...] = ()
-    """The contract of a source's items."""
+    contract: pl.Schema = field(default_factory=pl.Schema)
+    """The columns and types with which a source's items are landed."""
     carried: Carried | None = None
     """Which row ids ride through the stage's function."""
     rides: bool = False

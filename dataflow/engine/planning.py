@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 
 from dataflow.engine.admission import cut_windows
 from dataflow.engine.job import StageJob, is_system, user_schema
 from dataflow.engine.paths import not_taken
+from dataflow.engine.pulling import attach
 from dataflow.errors import ConfigError, LakeCorrupt, PlanError
 from dataflow.lake.lake import Lake, Snapshot
 from dataflow.lake.state import FileRecord, Outputs, PipelineState, file_key
@@ -18,7 +20,8 @@ from dataflow.lineage.riding import with_riding_frames
 from dataflow.lineage.row_ids import Carried, carried_ids
 from dataflow.model import ROW_ID, SOURCE_FILE, StageReport, TableVersion, Unit, is_row_id
 from dataflow.plan import StagePlan, plan_source, plan_task, sliced_inputs
-from dataflow.sources import Source, source_type
+from dataflow.sources import Source, source_types
+from dataflow.sources.spooled import SpooledSource
 from dataflow.windows.lateness import time_column_of
 from dataflow.workflow import Stage, Workflow
 
@@ -48,8 +51,7 @@ class Planning:
             return plan_source(stage, self.source(stage), self.state, full=self.full)
         if missing := [name for name in stage.inputs if name not in self._pinned]:
             return StagePlan(stage.name, "skip", f"{', '.join(missing)} has no rows yet")
-        inputs = {name: self.lake.snapshot(self._pinned[name]) for name in stage.inputs}
-        return plan_task(stage, inputs, self.lake, self.state, full=self.full)
+        return plan_task(stage, self.inputs(stage), self.lake, self.state, full=self.full)
 
     def _check_there(self, table: str) -> None:
         """Else a table that somebody removed would be taken for up to date."""
@@ -68,9 +70,15 @@ class Planning:
         """The stage's source, made once."""
         if stage.name not in self._sources:
             assert stage.source is not None
-            kind = source_type(stage.source.type)
-            self._sources[stage.name] = kind(stage.name, kind.Config.model_validate(stage.source.options))
+            kind = source_types.find(stage.source.type)
+            made = kind(stage.name, kind.Config.model_validate(stage.source.options))
+            attach(made, stage, self.lake, self.workflow.name)
+            self._sources[stage.name] = made
         return self._sources[stage.name]
+
+    def is_pulled(self, stage: Stage) -> bool:
+        """Whether the stage's source has to be asked before there is anything to plan."""
+        return stage.kind == "source" and isinstance(self.source(stage), SpooledSource)
 
     def learn(self, records: Sequence[FileRecord]) -> None:
         """Take note of files that were reserved in the journal."""
@@ -97,25 +105,35 @@ class Planning:
         """
         base = self.bare_job(stage, plan)
         if stage.kind == "source":
-            return replace(base, source=self.source(stage), columns=self._contract(stage, plan))
+            return replace(base, source=self.source(stage), contract=self._contract(stage, plan))
         assert plan.inputs is not None
-        sliced = tuple(sliced_inputs(stage, plan.inputs))
-        time_column = self._time_column(stage, plan)
-        carried, rides = self._carried(stage, plan, sliced, time_column)
-        return replace(
-            base,
-            sliced=sliced,
-            time_column=time_column,
-            carried=carried,
-            rides=rides,
-            late_steps=self.state.stage(stage.name).late_steps if time_column else (),
-            arrivals={
-                Unit(stage=f.source, partition=((SOURCE_FILE, f.name),)).id: f.file_id
-                for f in self.state.files.values()
-                if f.source in stage.inputs
-            },
-            restated={f.file_id: f.first_id for f in self.state.files.values() if f.file_id != f.first_id},
-        )
+        base = replace(base, **self.reads(stage, plan.inputs))
+        late_steps = self.state.stage(stage.name).late_steps if base.time_column else ()
+        restated = {f.file_id: f.first_id for f in self.state.files.values() if f.file_id != f.first_id}
+        return replace(base, late_steps=late_steps, restated=restated)
+
+    def inputs(self, stage: Stage) -> dict[str, Snapshot]:
+        """The pinned versions of the stage's inputs."""
+        return {name: self.lake.snapshot(self._pinned[name]) for name in stage.inputs if name in self._pinned}
+
+    def reads(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> dict[str, Any]:
+        """What a job knows of its inputs and of the function that is called with them."""
+        sliced = tuple(sliced_inputs(stage, inputs))
+        time_column = self._time_column(stage, inputs)
+        carried, rides = self._carried(stage, inputs, sliced, time_column)
+        arrivals = {
+            Unit(stage=f.source, partition=((SOURCE_FILE, f.name),)).id: f.file_id
+            for f in self.state.files.values()
+            if f.source in stage.inputs
+        }
+        return {
+            "inputs": inputs,
+            "sliced": sliced,
+            "time_column": time_column,
+            "carried": carried,
+            "rides": rides,
+            "arrivals": arrivals,
+        }
 
     def bare_job(self, stage: Stage, plan: StagePlan, *, edited: str | None = None) -> StageJob:
         """What a unit needs whatever it reads."""
@@ -143,21 +161,18 @@ class Planning:
         names = {name for rule in stage.gate for name in rule.references}
         return {name: self.lake.snapshot(self._pinned[name]) for name in sorted(names) if name in self._pinned}
 
-    def _contract(self, stage: Stage, plan: StagePlan) -> tuple[str, ...]:
+    def _contract(self, stage: Stage, plan: StagePlan) -> pl.Schema:
         source = self.source(stage)
         snapshot = self.snapshot(stage.name)
         items = [u.item for u in plan.units if u.item is not None]
         changed = self.state.stage(stage.name).fingerprint != plan.fingerprint
-        if snapshot is None or changed or not items:
-            return source.contract(items)
-        # Inferred once, then held: what was landed before is the contract.
-        return tuple(user_schema(snapshot.schema))
+        held = None if snapshot is None or changed else user_schema(snapshot.schema)
+        return source.contract(items, held) if items else held or pl.Schema()
 
-    def _time_column(self, stage: Stage, plan: StagePlan) -> str | None:
+    def _time_column(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> str | None:
         if stage.window is None:
             return None
-        assert plan.inputs is not None
-        schema = plan.inputs[stage.inputs[0]].schema
+        schema = inputs[stage.inputs[0]].schema
         stamp = stage.incremental.timestamp_column if stage.incremental else None
         try:
             column = time_column_of(user_schema(schema), stage.window.time_column, stamp)
@@ -172,16 +187,15 @@ class Planning:
         return column
 
     def _carried(
-        self, stage: Stage, plan: StagePlan, sliced: Sequence[str], time_column: str | None
+        self, stage: Stage, inputs: Mapping[str, Snapshot], sliced: Sequence[str], time_column: str | None
     ) -> tuple[Carried, bool]:
         assert stage.function is not None
-        assert plan.inputs is not None
-        schemas = {name: user_schema(plan.inputs[name].schema) for name in stage.inputs}
+        schemas = {name: user_schema(inputs[name].schema) for name in stage.inputs}
         if stage.window is not None and time_column is not None:
             first = schemas[stage.inputs[0]]
             cut = cut_windows(pl.LazyFrame(schema=first), stage.window, time_column)
             schemas[stage.inputs[0]] = cut.collect_schema()
-        carrying = [name for name in sliced if ROW_ID in plan.inputs[name].schema]
+        carrying = [name for name in sliced if ROW_ID in inputs[name].schema]
         carried = carried_ids(stage.function, schemas, carrying)
         if taken := [c for c in carried.schema or () if is_system(c)]:
             raise ConfigError(

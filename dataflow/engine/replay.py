@@ -8,14 +8,17 @@ they came from: when that is computed anew from its input, what it gives replace
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import polars as pl
 
 from dataflow.engine.chosen import ABOUT, Chosen, edit
-from dataflow.engine.job import BATCH_ID, QUARANTINE_ID, StageJob, side_table
-from dataflow.engine.merge import merge
+from dataflow.engine.job import BATCH_ID, QUARANTINE_ID, READABLE, StageJob, side_table
 from dataflow.engine.planning import Planning
 from dataflow.engine.produced import stage_produced
+from dataflow.engine.reading import as_produced, every_row
+from dataflow.engine.settling import settle
 from dataflow.engine.writing import Writing
 from dataflow.errors import LakeCorrupt
 from dataflow.lake.errors import storage_errors
@@ -47,6 +50,9 @@ class Replaying(Planning):
         snapshot = self.lake.snapshot(head)
         with storage_errors(head.uri):
             found = self.chosen.rows(self.lake.scan(snapshot, path_column=_PATH), stage.name)
+            if self.chosen.edited is None:
+                # What could not be read has no values until somebody fills them in.
+                found = found.filter(~pl.col("_rules").list.contains(READABLE))
             rows = found.select(QUARANTINE_ID, _PATH).collect().sort(QUARANTINE_ID)
         by_unit: dict[str, list[str]] = {}
         for name, path in rows.iter_rows():
@@ -78,8 +84,13 @@ class Replaying(Planning):
         )
 
     def job(self, stage: Stage, plan: StagePlan) -> StageJob:
-        """What the units need; neither the stage's inputs nor its function."""
-        return self.bare_job(stage, plan, edited=self.chosen.edited)
+        """What the units need; of the stage's inputs and its function only what a strategy may ask for."""
+        bare = self.bare_job(stage, plan, edited=self.chosen.edited)
+        return bare if stage.strategy is None else replace(bare, **self.reads(stage, self.inputs(stage)))
+
+    def is_pulled(self, stage: Stage) -> bool:
+        """Nobody is asked for anything new."""
+        return False
 
     def not_taken(self, stage: Stage, reports: Mapping[str, StageReport]) -> str | None:
         """Whoever sends rows again has chosen the path."""
@@ -101,17 +112,15 @@ def replay_unit(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manife
     writing.sink(job.lake.scan(snapshot, rewritten).filter(~among), table, "carried")
     writing.sink_ledger("replayed", chosen)
     rows = edit(chosen, job.edited) if job.edited else chosen
-    rows = rows.drop(ABOUT).with_columns(pl.lit(job.plan.batch_id).alias(BATCH_ID))
-    removes = {table: tuple(sorted(touched))}
+    rows = rows.drop(ABOUT, strict=False).with_columns(pl.lit(job.plan.batch_id).alias(BATCH_ID))
+    removes, counts = {table: tuple(sorted(touched))}, RowCounts(read=planned.rows, produced=planned.rows)
+    if stage.strategy is not None:
+        effect = settle(writing, as_produced(job, rows), partial(every_row, job), anew=False)
+        return writing.manifest(effect.told(writing.outcome(counts)), {**removes, stage.name: effect.removes})
     if stage.deduplicate is not None:
         rows = _without_known(writing, rows, stage.deduplicate.key)
     stage_produced(writing, rows)
-    counts = writing.outcome(RowCounts(read=planned.rows, produced=planned.rows))
-    if stage.incremental is None:
-        return writing.manifest(counts, removes)
-    merged = merge(writing)
-    counts = writing.outcome(counts.model_copy(update=merged.effect(writing.rows())))
-    return writing.manifest(counts, {**removes, stage.name: merged.removes})
+    return writing.manifest(writing.outcome(counts), removes)
 
 
 def _without_known(writing: Writing, rows: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:

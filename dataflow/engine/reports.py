@@ -12,6 +12,7 @@ from dataflow.errors import DataFlowError, LeaseHeld
 from dataflow.lake.lake import Lake
 from dataflow.lake.state import Outputs
 from dataflow.model import LineageEdge, Manifest, RowCounts, RuleResult, RunReport, RunState, StageReport, Verdict
+from dataflow.model.secrets import redacted
 from dataflow.plan import StagePlan
 from dataflow.quality.findings import found
 from dataflow.workflow import Stage, Workflow
@@ -29,6 +30,8 @@ class Reports:
         self.stages: dict[str, StageReport] = {}
         self.outputs: dict[str, LineageEdge] = {}
         self.repaired: tuple[str, ...] = ()
+        self.errors: dict[str, BaseException] = {}
+        """What made stages fail."""
         self.finished = False
         """Whether batches of an interrupted run were published."""
         self._started_at = datetime.now(UTC)
@@ -77,9 +80,12 @@ class Reports:
         )
 
     def failed(self, stage: Stage, error: BaseException, seconds: float) -> StageReport:
+        self.errors[stage.name] = error
         text = str(error) if isinstance(error, DataFlowError) else f"stage {stage.name!r}: {said(error, stage)}"
+        # What a library says may quote what it was given, and reports are printed and kept.
+        told = redacted(text)
         return StageReport(
-            stage=stage.name, kind=stage.kind, state="failed", reason="an error", error=text, seconds=seconds
+            stage=stage.name, kind=stage.kind, state="failed", reason="an error", error=told, seconds=seconds
         )
 
     def refused(self, job: StageJob, manifests: Sequence[Manifest], verdict: Verdict, seconds: float) -> StageReport:
@@ -113,6 +119,9 @@ class Reports:
             (f"row ids are not carried: {job.carried.reason}",) if job.carried and told and job.carried.reason else ()
         )
         notes += verdict.notes if verdict else ()
+        if job.source is not None:
+            notes += tuple(job.source.notes([unit.item for unit in job.plan.units if unit.item is not None]))
+        notes += tuple(note for manifest in manifests for note in manifest.notes)
         return StageReport(
             stage=job.stage.name,
             kind=job.stage.kind,
@@ -124,6 +133,7 @@ class Reports:
             counts=sum((m.counts for m in manifests), RowCounts()),
             verdict=verdict if job.stage.gate else None,
             inputs={name: s.version.version for name, s in (job.plan.inputs or {}).items()},
+            bytes_read=job.plan.size_bytes,
             bytes_written=sum(f.size_bytes for m in manifests for f in m.files if f.table == job.stage.name),
             seconds=seconds,
             notes=notes,

@@ -11,8 +11,9 @@ from dataflow.engine.call import said
 from dataflow.engine.chosen import Chosen
 from dataflow.engine.conductor import Conductor
 from dataflow.engine.docs import update_docs
-from dataflow.engine.events import Event, Observer
+from dataflow.engine.events import Event, Observer, logged
 from dataflow.engine.history import record_history
+from dataflow.engine.logs import failure, log, within
 from dataflow.engine.planning import Planning
 from dataflow.engine.repair import repair, sweep_runs
 from dataflow.engine.replay import Replaying
@@ -24,6 +25,7 @@ from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease, acquire
 from dataflow.lake.state import Release
 from dataflow.model import RunReport, digest
+from dataflow.model.secrets import hide_named
 from dataflow.workflow import Workflow
 
 
@@ -48,7 +50,7 @@ class Run:
         self.run_id = run_id
         self.full = full
         self.selected = [name for name in workflow.stages if name in selected]
-        self.observe = observe
+        self.observe = logged(observe)
         self.chosen = chosen
         self.reports = Reports(workflow, lake, run_id)
         self._conductor: Conductor | None = None
@@ -60,6 +62,15 @@ class Run:
 
         Errors: DataFlowError where the run as a whole cannot be done; what goes wrong in a stage is in the report.
         """
+        hide_named(self.lake.storage_options)
+        with within(run=self.run_id):
+            try:
+                return self._execute()
+            except Exception as error:
+                log.error("run ended early: %s", said(error), **failure(error, event="run_failed"))
+                raise
+
+    def _execute(self) -> RunReport:
         self.observe(Event("run_started", total=len(self.selected)))
         ttl = self.workflow.run.lease_seconds
         try:
@@ -155,7 +166,7 @@ class Run:
             sweep_runs(self.lake, self.selected, [self.run_id])
 
     def _end(self, report: RunReport) -> RunReport:
-        self.observe(Event("run_finished", text=report.state))
+        self.observe(Event("run_finished", text=report.state, run=report))
         return report
 
 

@@ -16,25 +16,27 @@ class Seam(IntEnum):
     LEASE_TAKEN = 1
     INTENT_ROLLED_FORWARD = 2
     SWEPT = 3
-    FILES_RESERVED = 4
-    STAGE_PLANNED = 5
-    UNIT_WRITTEN = 6
+    PULLED = 4
+    """What a source was asked for is in the spool, and in no plan."""
+    FILES_RESERVED = 5
+    STAGE_PLANNED = 6
+    UNIT_WRITTEN = 7
     """The unit's files are written, its manifest is not."""
-    UNIT_STAGED = 7
-    STAGE_STAGED = 8
-    AUDITED = 9
-    ROUTED = 10
-    REFUSAL_RECORDED = 11
-    INTENT_RECORDED = 12
-    SIDE_TABLE_PUBLISHED = 13
-    TABLE_PUBLISHED = 14
-    PUBLICATION_RECORDED = 15
-    MANIFESTS_CLEARED = 16
-    RELEASE_RECORDED = 17
-    HISTORY_STAGED = 18
-    HISTORY_PUBLISHED = 19
-    LEASE_RELEASED = 20
-    RUN_SHOWN = 21
+    UNIT_STAGED = 8
+    STAGE_STAGED = 9
+    AUDITED = 10
+    ROUTED = 11
+    REFUSAL_RECORDED = 12
+    INTENT_RECORDED = 13
+    SIDE_TABLE_PUBLISHED = 14
+    TABLE_PUBLISHED = 15
+    PUBLICATION_RECORDED = 16
+    MANIFESTS_CLEARED = 17
+    RELEASE_RECORDED = 18
+    HISTORY_STAGED = 19
+    HISTORY_PUBLISHED = 20
+    LEASE_RELEASED = 21
+    RUN_SHOWN = 22
     """Everything is recorded in the lake; reports, artifacts and blocks may be missing."""
 
 

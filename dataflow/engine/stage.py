@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import polars as pl
+from functools import partial
 
 from dataflow.engine.admission import admit
-from dataflow.engine.call import call_function, unit_errors
-from dataflow.engine.job import BATCH_ID, StageJob, is_system
-from dataflow.engine.merge import merge
+from dataflow.engine.call import unit_errors
+from dataflow.engine.job import StageJob
+from dataflow.engine.landing import land_unit
+from dataflow.engine.logs import log, within
 from dataflow.engine.produced import stage_produced
+from dataflow.engine.reading import check_named, every_row, produced_rows, read
 from dataflow.engine.replay import replay_unit
 from dataflow.engine.seams import Seam, reach
+from dataflow.engine.settling import settle
 from dataflow.engine.writing import Writing
-from dataflow.errors import BooksUnbalanced, ConfigError, StageFailed, hint
+from dataflow.errors import BooksUnbalanced, StageFailed
 from dataflow.lake import manifests
-from dataflow.lineage.row_ids import row_id_column
-from dataflow.model import ROW_ID, ROWS_PER_FILE, SOURCE_FILE, Manifest, RowCounts, Staged
+from dataflow.model import Manifest, RowCounts, Staged
 from dataflow.plan import PlannedUnit
 
 
 def stage_units(job: StageJob, units: Sequence[PlannedUnit]) -> Staged:
     """Stage the units of one task group, one after the other."""
-    return Staged(manifests=tuple(stage_unit(job, unit) for unit in units))
+    manifests: list[Manifest] = []
+    for planned in units:
+        with within(unit=planned.unit.label):
+            manifests.append(stage_unit(job, planned))
+            rows = manifests[-1].counts
+            log.info("%s, %s: staged %d of %d rows", job.stage.name, planned.unit.label, rows.published, rows.read)
+    return Staged(manifests=tuple(manifests))
 
 
 def stage_unit(job: StageJob, planned: PlannedUnit) -> Manifest:
@@ -50,7 +57,7 @@ def stage_unit(job: StageJob, planned: PlannedUnit) -> Manifest:
 
 def _write(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
     with unit_errors(job, planned):
-        kind = replay_unit if planned.replays else _land if job.source is not None else _compute
+        kind = replay_unit if planned.replays else land_unit if job.source is not None else _compute
         manifest = kind(job, planned, writing)
     if wrong := manifest.counts.imbalance:
         raise BooksUnbalanced(
@@ -60,87 +67,24 @@ def _write(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
     return manifest
 
 
-def _land(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
-    assert job.source is not None
-    assert planned.item is not None
-    assert planned.record is not None
-    if taken := [c for c in job.columns if is_system(c)]:
-        raise ConfigError(
-            f"source {job.stage.name!r}: column {taken[0]!r} has a name that dataflow keeps for itself; rename it in the file",
-            stage=job.stage.name,
-        )
-    raw = job.source.scan(planned.item, columns=job.columns, row_index=ROW_ID)
-    landed = raw.with_columns(
-        (pl.lit(planned.record.file_id * ROWS_PER_FILE, pl.Int64) + pl.col(ROW_ID).cast(pl.Int64)).alias(ROW_ID),
-        pl.lit(job.plan.batch_id).alias(BATCH_ID),
-        pl.lit(job.started_at, pl.Datetime("us", "UTC")).alias("_ingested_at"),
-        pl.lit(planned.record.name).alias(SOURCE_FILE),
-    )
-    writing.count("read", raw)
-    writing.sink_routed(landed)
-    writing.collect()
-    job.source.verify(planned.item, writing.nulls())
-    rows = writing.counted("read")
-    return writing.manifest(writing.outcome(RowCounts(read=rows, produced=rows)))
-
-
 def _compute(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
-    frames = {name: _read(job, name, planned) for name in job.stage.inputs}
-    frames = admit(job, frames, writing)
-    produced = _finish(job, call_function(job.stage, frames, rides=job.rides))
-    _check_named(job, produced.collect_schema().names())
-    stage_produced(writing, produced)
-    merged = merge(writing) if planned.added is not None else None
-    counts = _books(job, planned, writing)
-    if merged is None:
-        return writing.manifest(counts)
-    effect = merged.effect(counts.published)
-    return writing.manifest(counts.model_copy(update=effect), removes={job.stage.name: merged.removes})
-
-
-def _check_named(job: StageJob, columns: Sequence[str]) -> None:
-    """Errors: ConfigError for a column that the stage's settings name and its function does not return."""
-    stage, own = job.stage, [c for c in columns if not is_system(c)]
-    named = {
-        "storage.partition_by": stage.storage.partition_by,
-        "deduplicate.key": stage.deduplicate.key if stage.deduplicate else (),
-        "deduplicate.order_by": stage.deduplicate.order_by if stage.deduplicate else (),
-        "incremental.key_columns": stage.incremental.key_columns if stage.incremental else (),
-        "incremental.timestamp_column": (stage.incremental.timestamp_column,) if stage.incremental else (),
-        "members": (stage.members,) if stage.members else (),
-    }
-    for key, names in named.items():
-        if missing := [name for name in names if name not in columns]:
-            raise ConfigError(
-                f"stage {stage.name!r}: {key} names {missing[0]!r}, which its function does not return{hint(missing[0], own)}",
-                stage=stage.name,
-                key=key,
-            )
-
-
-def _read(job: StageJob, name: str, planned: PlannedUnit) -> pl.LazyFrame:
-    assert job.plan.inputs is not None
-    snapshot = job.plan.inputs[name]
-    files = snapshot.slice(planned.unit.partition) if name in job.sliced else snapshot.files
-    if planned.added is not None and name == job.stage.inputs[0]:
-        files = tuple(f for f in files if f.path in planned.added)
-    # The log has them in no order of ours, and of rows that are equal otherwise the order of arrival decides.
-    return job.lake.scan(snapshot, sorted(files, key=lambda file: job.arrival(file.path)))
-
-
-def _finish(job: StageJob, frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Give the first input's row id its plain name, and say which batch the rows are of."""
-    riding = job.carried.columns if job.carried else ()
-    first = row_id_column(job.stage.inputs[0])
-    renamed = frame.rename({first: ROW_ID}) if first in riding else frame
-    return renamed.with_columns(pl.lit(job.plan.batch_id).alias(BATCH_ID))
+    inputs = admit(job, {name: read(job, name, planned) for name in job.stage.inputs}, writing)
+    produced = produced_rows(job, inputs)
+    check_named(job, produced)
+    if job.stage.strategy is None:
+        stage_produced(writing, produced)
+        return writing.manifest(_books(job, planned, writing))
+    effect = settle(writing, produced, partial(every_row, job), anew=planned.added is None)
+    counts = effect.told(_books(job, planned, writing))
+    return writing.manifest(counts, removes={job.stage.name: effect.removes})
 
 
 def _books(job: StageJob, planned: PlannedUnit, writing: Writing) -> RowCounts:
     """Where the rows went; every term from a count of its own or from the footers of files."""
     late = writing.rows("late")
     ended = writing.outcome(RowCounts(read=planned.rows, late=late))
-    produced = writing.counted("produced", ended.quarantined + ended.dropped + ended.deduplicated + ended.published)
+    ends = writing.counted("settled", ended.deduplicated + ended.published)
+    produced = writing.counted("produced", ended.quarantined + ended.dropped + ends)
     given = writing.counted("given", planned.rows - late)
     if given + late != planned.rows:
         raise BooksUnbalanced(

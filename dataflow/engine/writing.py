@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from dataflow.engine.job import BATCH_ID, QUARANTINE_ID, StageJob, side_table
+from dataflow.engine.job import BATCH_ID, QUARANTINE_ID, READABLE, StageJob, side_table
 from dataflow.errors import StageFailed
 from dataflow.lake.errors import storage_errors
 from dataflow.lake.schema import from_json
@@ -19,6 +19,7 @@ from dataflow.lake.staging import Sink, stage
 from dataflow.model import FileRole, Manifest, RowCounts, StagedFile, Unit
 from dataflow.plan import PlannedUnit
 from dataflow.quality.routing import route_rows
+from dataflow.sources import BROKEN, LINE, RAW
 
 
 @dataclass
@@ -30,8 +31,11 @@ class Writing:
     sinks: list[Sink] = field(default_factory=list[Sink])
     files: list[StagedFile] = field(default_factory=list[StagedFile])
     schemas: dict[str, str] = field(default_factory=dict[str, str])
+    notes: list[str] = field(default_factory=list[str])
+    """What a reader of the report should know of the unit."""
     _measures: dict[str, pl.LazyFrame] = field(default_factory=dict[str, pl.LazyFrame])
     _values: dict[str, Any] = field(default_factory=dict[str, Any])
+    _scratch: Sink | None = None
     _begun: list[Sink] = field(default_factory=list[Sink])
     _writes: Counter[tuple[str, FileRole]] = field(default_factory=Counter[tuple[str, FileRole]])
 
@@ -50,26 +54,64 @@ class Writing:
 
     def sink_routed(self, frame: pl.LazyFrame) -> None:
         """Stage the good rows of ``frame``, and beside them those that the gate's rules set aside."""
-        self.sink(self.sink_broken(frame))
+        self.sink(self.sink_aside_by_rules(frame))
 
-    def sink_broken(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+    def sink_aside_by_rules(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """Stage the rows that the gate's rules set aside, and those that they repair as they were; return the good ones."""
         job = self.job
         routed = route_rows(frame, job.stage.gate, at=job.started_at, references=job.lookups())
         if routed.quarantined is not None:
-            self.sink(self._numbered(routed.quarantined), side_table(job.stage.name, "quarantine"), "side")
+            aside = routed.quarantined
+            if job.stage.kind == "source":
+                # So that the table has a place for what could not be read.
+                aside = aside.with_columns(pl.lit(None, pl.Int64).alias(LINE), pl.lit(None, pl.String).alias(RAW))
+            self.sink(self._numbered(aside), side_table(job.stage.name, "quarantine"), "side")
         for what, rows in (("dropped", routed.dropped), ("repaired", routed.repaired)):
             if rows is not None:
                 self.sink(rows, side_table(job.stage.name, what), "side")
         return routed.good
 
-    def _numbered(self, aside: pl.LazyFrame) -> pl.LazyFrame:
+    def sink_broken(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """Stage the rows of ``frame`` that could not be read; return the others."""
+        if BROKEN not in frame.collect_schema():
+            return frame
+        why = pl.col(BROKEN)
+        told = (
+            pl.concat_list(pl.lit(READABLE)).alias("_rules"),
+            why.alias("_reason"),
+            pl.lit(self.job.started_at, pl.Datetime("us", "UTC")).alias("_quarantined_at"),
+            pl.col(LINE).cast(pl.Int64),
+            pl.col(RAW).cast(pl.String),
+        )
+        shared = frame.cache()
+        kept = [c for c in frame.collect_schema() if c not in (BROKEN, LINE, RAW)]
+        broken = self._numbered(shared.filter(why.is_not_null()).select(*kept, *told), "broken-")
+        self.sink(broken, side_table(self.job.stage.name, "quarantine"), "broken")
+        return shared.filter(why.is_null()).select(kept)
+
+    def _numbered(self, aside: pl.LazyFrame, mark: str = "") -> pl.LazyFrame:
         """Give quarantined rows a name of their own, by which they are found when they are sent again."""
-        begins = f"{self.job.plan.batch_id}/{self.planned.unit.id}/"
+        begins = f"{self.job.plan.batch_id}/{self.planned.unit.id}/{mark}"
         number = pl.col(QUARANTINE_ID).cast(pl.String)
         return aside.with_row_index(QUARANTINE_ID).with_columns(
             pl.concat_str(pl.lit(begins), number).alias(QUARANTINE_ID)
         )
+
+    def written_down(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """``frame`` from files that are forgotten later, so that it is computed once however often it is read."""
+        assert self._scratch is None
+        self.sink(frame)
+        self._scratch = self.sinks[-1]
+        self.collect()
+        files = [file for file in self.files if file.role == "new"]
+        self.files = [file for file in self.files if file.role != "new"]
+        return self._read(files) if files else pl.LazyFrame(schema=from_json(self._scratch.table_schema))
+
+    def forget_scratch(self) -> None:
+        """Delete what ``written_down`` wrote."""
+        if self._scratch is not None:
+            self._delete([self._scratch])
+            self._scratch = None
 
     def sink_aside(self, what: str, frame: pl.LazyFrame) -> None:
         """Stage ``frame`` in a side table."""
@@ -131,10 +173,18 @@ class Writing:
         """The sum of ``column`` over all staged rows that the function produced."""
         return int(self.staged(column).sum().collect().item() or 0)
 
+    def start_over(self) -> None:
+        """Forget what was planned and written; what comes is written under other names."""
+        self.discard()
+        self.sinks, self.files, self.schemas, self._measures = [], [], {}, {}
+
     def discard(self) -> None:
         """Delete whatever was written, also by a write that failed half-way."""
+        self._delete(self._begun)
+
+    def _delete(self, sinks: Sequence[Sink]) -> None:
         lake = self.job.lake
-        for place in [lake.path(sink.target.table, path) for sink in self._begun for path in sink.partitions]:
+        for place in [lake.path(sink.target.table, path) for sink in sinks for path in sink.partitions]:
             with storage_errors(place):
                 if lake.fs.exists(place):
                     lake.fs.rm_file(place)
@@ -142,7 +192,7 @@ class Writing:
     def nulls(self) -> set[str]:
         """The columns of a landed file that hold a null, as far as the footers tell."""
         counts = [json.loads(file.stats).get("nullCount", {}) for file in self.files]
-        return {column for column in self.job.columns if any(found.get(column) != 0 for found in counts)}
+        return {column for column in self.job.contract if any(found.get(column) != 0 for found in counts)}
 
     def counted(self, name: str, otherwise: int = 0) -> int:
         """A collected count; ``otherwise`` where it was not planned."""
@@ -179,6 +229,7 @@ class Writing:
             event_time_max=_instant(newest),
             removes=dict(removes or {}),
             references=self.job.reference_versions,
+            notes=tuple(self.notes),
         )
 
 

@@ -6,7 +6,7 @@ import re
 
 from dataflow.model import FileRole
 
-_OURS = re.compile(r"([0-9a-f]{12})-[^/]+-(?:new|carried|side)\d+-\d+\.parquet")
+_OURS = re.compile(r"([0-9a-f]{12})-[^/]+-(?:new|carried|side|broken)\d+-\d+\.parquet")
 
 
 def file_name(unit_id: str, run_id: str, role: FileRole, nth: int, index: int) -> str:

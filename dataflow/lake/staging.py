@@ -136,7 +136,7 @@ def stage(lake: Lake, frame: pl.LazyFrame, target: Target) -> Sink:
         mkdir=True,
         lazy=True,
         # Sinks that share a plan wait for each other where all keep their order: of rows set aside nobody asks it.
-        maintain_order=target.role != "side",
+        maintain_order=target.role not in ("side", "broken"),
     )
     return sink
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataflow.model.books import RowCounts
 from dataflow.model.manifests import FileRole, Manifest, NotTaken, Staged, StagedFile, manifest_digest
-from dataflow.model.reports import LineageEdge, RunReport, RunState, StageReport, StageState
+from dataflow.model.reports import LineageEdge, RunReport, RunState, StageReport, StageState, Usage
 from dataflow.model.values import ROW_ID, ROWS_PER_FILE, SOURCE_FILE, Frozen, TableVersion, Unit, digest, is_row_id
 from dataflow.model.verdicts import Route, RuleResult, Scope, Severity, Verdict
 
@@ -30,6 +30,7 @@ __all__ = [
     "StagedFile",
     "TableVersion",
     "Unit",
+    "Usage",
     "Verdict",
     "digest",
     "is_row_id",

@@ -9,9 +9,10 @@ from typing import Literal
 from dataflow.model.books import RowCounts
 from dataflow.model.values import Frozen, Unit, digest
 
-FileRole = Literal["new", "carried", "side"]
+FileRole = Literal["new", "carried", "side", "broken"]
 """``new``: the stage's own rows, which the gate audits. ``carried``: published rows that a merge
-had to rewrite. ``side``: quarantine, late and ledger."""
+had to rewrite. ``side``: quarantine, late and ledger. ``broken``: quarantined rows that could not be read, of which
+no rule can be asked."""
 
 
 class StagedFile(Frozen):

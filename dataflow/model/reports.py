@@ -15,6 +15,15 @@ StageState = Literal["published", "skipped", "branched", "rejected", "failed", "
 RunState = Literal["completed", "skipped", "rejected", "failed"]
 
 
+class Usage(Frozen):
+    """What one step of a stage took of the process that it ran in."""
+
+    run_id: str
+    """The run that it ran in: a step whose result is taken over from an earlier run took nothing of this one."""
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
 class StageReport(Frozen):
     """What a run did with one stage."""
 
@@ -35,14 +44,30 @@ class StageReport(Frozen):
     output: TableVersion | None = None
     inputs: dict[str, int] = {}
     """Versions of the tables that the stage read."""
+    bytes_read: int = 0
+    """Size of the files that the units that were run had to read, as they are stored; of columns that a stage has no
+    use for, less is read."""
     bytes_written: int = 0
+    """Size of the files that were written for the stage's own table."""
     rows_fresh: int = 0
     """Rows of the table that stayed as they were."""
     bytes_fresh: int = 0
     seconds: float = 0.0
+    """From planning the stage to its end, waiting for a free thread included."""
+    cpu_seconds: float = 0.0
+    """CPU (user and system, all threads) of the process while steps of the stage ran in it; where steps of several
+    stages ran at the same time, each has an equal share of that time's. What worked in another process counts there."""
+    peak_memory_bytes: int = 0
+    """The most memory (resident set) that a process held while a step of the stage ran in it: all that was in memory
+    then, of other stages and of the libraries too. It is looked up every 50 ms: a shorter peak may be missed."""
     notes: tuple[str, ...] = ()
     """What a reader should know: why row ids are not carried, late rows, warnings."""
     error: str | None = None
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows read by the stage in a second of its time."""
+        return self.counts.read / self.seconds if self.seconds else 0.0
 
 
 class LineageEdge(Frozen):
@@ -77,6 +102,16 @@ class RunReport(Frozen):
     def processed_records(self) -> int:
         """Rows that sources delivered to this run."""
         return sum(s.counts.read for s in self.stages if s.kind == "source")
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU of all stages."""
+        return sum(s.cpu_seconds for s in self.stages)
+
+    @property
+    def heaviest(self) -> StageReport | None:
+        """The stage during which a process held the most memory."""
+        return max((s for s in self.stages if s.peak_memory_bytes), key=lambda s: s.peak_memory_bytes, default=None)
 
     @property
     def quality_metrics(self) -> dict[str, Any]:

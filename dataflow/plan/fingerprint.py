@@ -7,6 +7,7 @@ from dataflow.model import digest
 from dataflow.quality.rules import ValidationRule
 from dataflow.sources import Source
 from dataflow.workflow import Stage
+from dataflow.workflow.strategies import Settling
 
 
 def stage_fingerprint(stage: Stage, source: Source | None = None) -> str:
@@ -25,7 +26,7 @@ def stage_fingerprint(stage: Stage, source: Source | None = None) -> str:
         stage.rows,
         stage.members,
         stage.deduplicate,
-        stage.incremental,
+        _strategy(stage.strategy),
         window,
         storage,
         rules,
@@ -39,3 +40,12 @@ def _route(rule: ValidationRule) -> tuple[object, ...]:
     if repair is not None:
         return "repair", repair.column, code_fingerprint(repair.function)
     return rule.route, rule.branch
+
+
+def _strategy(settling: Settling | None) -> tuple[object, ...]:
+    if settling is None:
+        return ()
+    kind = type(settling.strategy)
+    # Ours keep what they promise from version to version.
+    code = "" if kind.__module__.startswith("dataflow.") else code_fingerprint(kind)
+    return settling.config.type, settling.config.options, code

@@ -115,8 +115,8 @@ def _touched(
 def _added(
     stage: Stage, inputs: Mapping[str, Snapshot], lake: Lake, before: StageState, fingerprint: str, full: bool
 ) -> tuple[str, ...] | None:
-    """The files that an incremental stage has to read; None where it must read everything."""
-    if stage.incremental is None or full or not before.seq or before.fingerprint != fingerprint:
+    """The files that a stage with a strategy has to read; None where it must read everything."""
+    if stage.strategy is None or full or not before.seq or before.fingerprint != fingerprint:
         return None
     last = {version.table: version.version for version in before.inputs}
     first, *others = stage.inputs

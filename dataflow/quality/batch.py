@@ -47,3 +47,5 @@ class Batch:
     """Files of the stage's table that stay when the batch is published; for rules about the table."""
     references: Mapping[str, pl.LazyFrame] = field(default_factory=dict[str, pl.LazyFrame])
     """Pinned versions of the tables that rules refer to, by name."""
+    broken: int = 0
+    """Rows that could not be read, and so were set aside without a rule."""

@@ -141,7 +141,7 @@ def _observed(rule: ValidationRule, found: Found) -> Any:
 def _limited(limit: QuarantineLimit, batch: Batch | pl.LazyFrame, looks: Sequence[Look]) -> RuleResult:
     sides = (batch.good, batch.quarantined, batch.dropped) if isinstance(batch, Batch) else ()
     good, *others = [sum(file.rows for file in side.files) if side is not None else 0 for side in sides] or [0]
-    aside = sum(others)
+    aside = sum(others) + (batch.broken if isinstance(batch, Batch) else 0)
     return RuleResult(
         rule=LIMIT,
         severity="critical",

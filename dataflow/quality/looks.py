@@ -116,9 +116,9 @@ def _sides(batch: Batch) -> list[Files]:
 def _look(name: str, files: Sequence[Files], rules: tuple[ValidationRule, ...], batch: Batch) -> Look:
     first, *others = [whole(each) for each in files]
     columns = first.collect_schema().names()
-    frame = (
-        pl.concat([first, *(other.select(columns) for other in others)], how="vertical_relaxed") if others else first
-    )
+    # Rows that were set aside lack what a strategy gave the others when they met the table.
+    sides = [other.select(c for c in columns if c in other.collect_schema()) for other in others]
+    frame = pl.concat([first, *sides], how="diagonal_relaxed") if others else first
     known = statistics([file for each in files for file in each.files], _read(rules, frame.collect_schema()))
     look = Look(name, frame, rules, known.rows, known, references=batch.references)
     return _problems(replace(look, distinct=() if others else batch.distinct))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataflow.sources.registry import register_source, source_type, source_types
-from dataflow.sources.source import Item, Source
+from dataflow.sources.registry import register_source, source_types
+from dataflow.sources.source import BROKEN, LINE, RAW, RESCUED, Item, Source
 
-__all__ = ["Item", "Source", "register_source", "source_type", "source_types"]
+__all__ = ["BROKEN", "LINE", "RAW", "RESCUED", "Item", "Source", "register_source", "source_types"]

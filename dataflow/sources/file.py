@@ -1,218 +1,166 @@
-"""Files: CSV and Parquet, plain or compressed, one path, a folder or a glob, local or in object storage."""
+"""Files: CSV, JSON lines and Parquet, plain or compressed, one path, a folder or a glob, local or in object storage."""
 
 from __future__ import annotations
 
-import csv
-import difflib
-from collections.abc import Collection, Sequence
-from typing import ClassVar, Literal
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import ClassVar
 
 import polars as pl
-import xxhash
-from pydantic import Field
 
-from dataflow.errors import SchemaDrift, SourceCorrupt, SourceUnavailable
-from dataflow.lake.filesystem import FileSystem, open_filesystem
+from dataflow.errors import ConfigError, SchemaDrift, SourceCorrupt
 from dataflow.model import Frozen
-from dataflow.sources.delimited import check_lengths, header
+from dataflow.sources.files.config import FileConfig as FileConfig
+from dataflow.sources.files.config import Format
+from dataflow.sources.files.delimited_reader import DelimitedReader
+from dataflow.sources.files.drift import check_columns
+from dataflow.sources.files.fit import Terms
+from dataflow.sources.files.json_reader import JsonReader
+from dataflow.sources.files.listing import Listing
+from dataflow.sources.files.parquet_reader import ParquetReader
+from dataflow.sources.files.reader import Reader
+from dataflow.sources.files.salvage import MARKS
 from dataflow.sources.registry import register_source
-from dataflow.sources.source import Item
+from dataflow.sources.source import RESCUED, Item, Source
 
-_CHUNK = 1 << 20
-
-
-class FileConfig(Frozen):
-    """Options of ``type: file``."""
-
-    path: str | tuple[str, ...]
-    """A file, a folder, a glob, or several of these."""
-    format: Literal["csv", "parquet"] = "csv"
-    columns: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """The contract: every file has exactly these columns. By default those of the first file."""
-    separator: str = Field(default=",", min_length=1, max_length=1)
-    storage_options: dict[str, str] = {}
-    """For object storage, as Polars takes them."""
+_FIRST = 10
+"""So many files tell the columns of a source that has no schema."""
 
 
 @register_source("file")
-class FileSource:
-    """Lands every file as it is: CSV fields stay text, so that no value is lost to a type."""
+class FileSource(Source):
+    """Lands every file as it is; without a schema, CSV fields stay text, so that no value is lost to a type."""
 
     Config: ClassVar[type[Frozen]] = FileConfig
 
     def __init__(self, name: str, config: FileConfig) -> None:
         self.name = name
         self.config = config
+        self._listing = Listing(name, config.storage_options)
+        self._readers: dict[Format, Reader] = {
+            "csv": DelimitedReader(config, self._listing),
+            "jsonl": JsonReader(config, self._listing),
+            "parquet": ParquetReader(config, self._listing),
+        }
 
     def items(self) -> Sequence[Item]:
         """The files that match, in name order.
 
         Errors: SourceUnavailable where a path is missing or a pattern matches nothing.
         """
-        paths = self.config.path if isinstance(self.config.path, tuple) else (self.config.path,)
-        found = {item.name: item for path in paths for item in self._expand(path)}
+        found = {item.name: item for path in self.config.paths for item in self._listing.expand(path)}
         return [found[name] for name in sorted(found)]
-
-    def _expand(self, path: str) -> list[Item]:
-        fs, root = self._filesystem(path)
-        try:
-            if any(c in root for c in "*?[") and not fs.exists(root):
-                names = [n for n in fs.glob(root) if not fs.isdir(n) and not n.rsplit("/", 1)[-1].startswith(".")]
-            elif fs.isdir(root):
-                names = [
-                    n
-                    for n in fs.ls(root, detail=False)
-                    if not fs.isdir(n) and not n.rsplit("/", 1)[-1].startswith((".", "_"))
-                ]
-            else:
-                names = [root]
-            items = [self._item(fs, name) for name in names]
-        except FileNotFoundError as error:
-            # A link that leads nowhere is not the folder that it lies in.
-            raise self._none(f"no file {error.filename or path}", path) from error
-        except PermissionError as error:
-            raise SourceUnavailable(
-                f"source {self.name!r}: {path} may not be read: {error}", source=self.name, path=path
-            ) from error
-        if not items:
-            bracket = ", where [[] would stand for a bracket" if "[" in path else ""
-            raise self._none(f"no file in {path}" if fs.isdir(root) else f"nothing matches {path}{bracket}", path)
-        return items
-
-    def _none(self, what: str, path: str) -> SourceUnavailable:
-        return SourceUnavailable(
-            f"source {self.name!r}: {what}; check `path` or wait for the delivery", source=self.name, path=path
-        )
-
-    def _filesystem(self, path: str) -> tuple[FileSystem, str]:
-        return open_filesystem(path, self.config.storage_options)
-
-    def _item(self, fs: FileSystem, name: str) -> Item:
-        info = fs.info(name)
-        modified = info.get("mtime") or info.get("LastModified")
-        return Item(
-            name=fs.unstrip_protocol(name) if fs.protocol[0] != "file" else name,
-            size_bytes=int(info["size"] or 0),
-            modified_at=modified.timestamp() if hasattr(modified, "timestamp") else float(modified or 0),
-        )
 
     def content_hash(self, item: Item) -> str:
         """xxh3-128 of the file's bytes.
 
         Errors: SourceUnavailable where the file is gone since it was listed, or may not be read.
         """
-        state = xxhash.xxh3_128()
-        fs, root = self._filesystem(item.name)
-        try:
-            with fs.open(root, "rb") as file:
-                while chunk := file.read(_CHUNK):
-                    state.update(chunk)
-        except OSError as error:
-            raise SourceUnavailable(
-                f"source {self.name!r}: {item.name} cannot be read: {error}; check the file, or run again",
-                source=self.name,
-                file=item.name,
-            ) from error
-        return state.hexdigest()
+        return self._listing.content_hash(item)
 
     @property
     def fingerprint(self) -> str:
-        """Format and separator: where the files lie does not change what is in them."""
-        return self.config.model_dump_json(include={"format", "columns", "separator"})
+        """What a file is read as: where the files lie does not change what is in them."""
+        return self.config.meaning
 
-    def contract(self, items: Sequence[Item]) -> tuple[str, ...]:
-        """The configured columns, else those of the first file."""
-        return self.config.columns or tuple(self._columns_of(items[0]))
+    def contract(self, items: Sequence[Item], held: pl.Schema | None) -> pl.Schema:
+        """What is held, else what is configured, else what the first files hold; with ``evolve``, what is new after it.
 
-    def scan(self, item: Item, *, columns: Sequence[str], row_index: str) -> pl.LazyFrame:
-        """The file's rows; CSV fields as text.
-
-        Errors: SourceCorrupt for an empty or unreadable file, SchemaDrift where its columns are not ``columns``.
+        Errors: SourceCorrupt where it cannot be told, ConfigError for a column with a name of ours.
         """
-        self._hold(item, self._columns_of(item), columns)
-        storage = self.config.storage_options or None
-        if self.config.format == "parquet":
-            frame = pl.scan_parquet(
-                item.name, row_index_name=row_index, storage_options=storage, glob=False, hive_partitioning=False
+        evolves = self.config.contract == "evolve"
+        if held is not None and not evolves:
+            return held
+        types = dict(held) if held is not None else self._configured(items)
+        if not types or evolves:
+            for name, found in self._found(items if evolves else items[:_FIRST], first_only=not evolves):
+                if types and self.config.format_of(name) != "jsonl" and not found.keys() & types.keys():
+                    # Another separator, or another kind of file altogether, is no evolution.
+                    check_columns(list(found), Terms(self.name, name, pl.Schema(types)), self.config.separator)
+                types |= {column: dtype for column, dtype in found.items() if column not in types}
+        if not types:
+            raise SourceCorrupt(
+                f"source {self.name!r}: the first lines of {items[0].name} hold no JSON object that would tell columns; mend "
+                "the file, or say `schema`",
+                source=self.name,
+                file=items[0].name,
             )
-        else:
-            frame = pl.scan_csv(
-                item.name,
-                infer_schema=False,
-                separator=self.config.separator,
-                row_index_name=row_index,
-                storage_options=storage,
-                glob=False,
+        self._check_names(types, held)
+        declared = self.config.declared
+        types |= {name: declared.get(name, pl.String()) for name in self.config.from_name if name not in types}
+        strays = evolves and any(self._format(item) == "jsonl" for item in items)
+        if strays or self.config.contract == "discard_value":
+            types.setdefault(RESCUED, pl.String())
+        return pl.Schema(types)
+
+    def _configured(self, items: Sequence[Item]) -> dict[str, pl.DataType]:
+        if self.config.columns is None:
+            return self.config.declared
+        found: dict[str, pl.DataType] = {}
+        if self._format(items[0]) != "csv":
+            found = next(types for _, types in self._found(items[:_FIRST], first_only=True))
+        return {name: found.get(name, pl.String()) for name in self.config.columns}
+
+    def _found(self, items: Sequence[Item], *, first_only: bool) -> Iterator[tuple[str, dict[str, pl.DataType]]]:
+        """The columns of files, of JSON all together; ``first_only``: those of the first file, and JSON beside it."""
+        kinds: list[Format] = [self._format(items[0])] if first_only else [*self._readers]
+        for kind in kinds:
+            own = [item for item in items if self._format(item) == kind]
+            asked = own[:1] if first_only and kind != "jsonl" else own
+            yield from zip((item.name for item in asked), self._readers[kind].columns(asked), strict=False)
+
+    def _check_names(self, types: Collection[str], held: pl.Schema | None) -> None:
+        if taken := [name for name in (*MARKS, RESCUED) if name in types and name not in (held or ())]:
+            raise ConfigError(
+                f"source {self.name!r}: column {taken[0]!r} has a name that dataflow keeps for itself; rename it in the file",
+                source=self.name,
             )
-        return frame.select(*columns, row_index)
+
+    def scan(self, item: Item, schema: pl.Schema, *, row_index: str) -> pl.LazyFrame:
+        """The file's rows, read fast; what has to be set aside, or is broken, makes it fail when it is collected.
+
+        Errors: SourceCorrupt for an unreadable file, SchemaDrift where its columns are not those of ``schema``.
+        """
+        return self._readers[self._format(item)].scan(item, self._terms(item, schema), row_index)
 
     def verify(self, item: Item, nulls: Collection[str]) -> None:
-        """Look for lines of a CSV file that end too early: ``scan`` fills them up, so that the last column holds a null.
+        """See that the file is the one that was listed, and that ``scan`` passed over nothing.
 
-        Errors: SourceCorrupt.
+        Errors: SourceUnavailable, SourceCorrupt.
         """
-        if self.config.format != "csv":
-            return
-        names = self._header(item)
-        if names[-1] not in nulls:
-            return
-        fs, root = self._filesystem(item.name)
-        try:
-            with fs.open(root, "rb") as file:
-                check_lengths(file, names, self.config.separator)
-        except (OSError, ValueError, csv.Error) as error:
-            raise self._unreadable(item, error) from error
+        self._listing.check_unchanged(item)
+        self._readers[self._format(item)].verify(item, nulls)
 
-    def _columns_of(self, item: Item) -> list[str]:
-        if item.size_bytes == 0:
-            raise SourceCorrupt(
-                f"source {self.name!r}: {item.name} is empty; deliver it again or remove it",
+    def salvage(self, item: Item, schema: pl.Schema, *, row_index: str) -> pl.LazyFrame | None:
+        """The file's rows line by line: what is broken, or does not fit and is to be set aside, is marked.
+
+        Rows are numbered as they stand in the file, broken ones too. None for Parquet, and where there is no header.
+        Errors: while it is read, SchemaDrift where the contract refuses the file for a value.
+        """
+        return self._readers[self._format(item)].salvage(item, self._terms(item, schema), row_index)
+
+    def _format(self, item: Item) -> Format:
+        return self.config.format_of(item.name)
+
+    def _terms(self, item: Item, schema: pl.Schema) -> Terms:
+        return Terms(
+            self.name,
+            item.name,
+            schema,
+            self.config.contract,
+            self.config.date_formats,
+            {column: self._told(item, column, pattern) for column, pattern in self.config.from_name.items()},
+            blank_is_null=self._format(item) == "csv",
+        )
+
+    def _told(self, item: Item, column: str, pattern: str) -> str:
+        """What the file's name tells of a column."""
+        found = re.search(pattern, item.name.rsplit("/", 1)[-1])
+        if found is None or found[1] is None:
+            raise SchemaDrift(
+                f"source {self.name!r}: the name of {item.name} does not tell {column!r}: {pattern!r} is not in it; rename the "
+                "file, or change `from_name` of the source",
                 source=self.name,
                 file=item.name,
             )
-        if self.config.format == "csv":
-            return self._header(item)
-        try:
-            frame = pl.scan_parquet(
-                item.name, storage_options=self.config.storage_options or None, glob=False, hive_partitioning=False
-            )
-            return frame.collect_schema().names()
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise self._unreadable(item, error) from error
-
-    def _header(self, item: Item) -> list[str]:
-        fs, root = self._filesystem(item.name)
-        try:
-            with fs.open(root, "rb") as file:
-                return header(file, self.config.separator)
-        except (OSError, ValueError, csv.Error) as error:
-            raise self._unreadable(item, error) from error
-
-    def _unreadable(self, item: Item, why: object) -> SourceCorrupt:
-        encoding = "it is not UTF-8 text: " if isinstance(why, UnicodeDecodeError) else ""
-        return SourceCorrupt(
-            f"source {self.name!r}: {item.name} cannot be read: {encoding}{why}; deliver it again or remove it",
-            source=self.name,
-            file=item.name,
-        )
-
-    def _hold(self, item: Item, found: Sequence[str], contract: Sequence[str]) -> None:
-        missing = [c for c in contract if c not in found]
-        extra = [c for c in found if c not in contract]
-        if not missing and not extra:
-            return
-        drift = [f"lacks {c!r}{_renamed(c, extra)}" for c in missing] + [f"has an unexpected {c!r}" for c in extra]
-        if len(found) == 1 and (other := next((c for c in ";\t|," if c in found[0]), None)):
-            drift[-1] += f" (is its `separator` {other!r}?)"
-        raise SchemaDrift(
-            f"source {self.name!r}: {item.name} {' and '.join(drift)}; mend the file, or change `columns` of the source",
-            source=self.name,
-            file=item.name,
-            missing=missing,
-            extra=extra,
-        )
-
-
-def _renamed(column: str, extra: Sequence[str]) -> str:
-    near = difflib.get_close_matches(column, extra, n=1)
-    return f" (renamed to {near[0]!r}?)" if near else ""
+        return found[1]

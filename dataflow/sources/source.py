@@ -9,6 +9,15 @@ import polars as pl
 
 from dataflow.model import Frozen
 
+BROKEN = "_broken"
+"""Why a row cannot be landed, in words; null in rows that can. Only what ``scan`` and ``salvage`` return has it."""
+RAW = "_raw"
+"""Beside ``BROKEN``: the row as it was delivered, as text. Bytes that are no UTF-8 are written ``\\xff``."""
+LINE = "_line"
+"""Beside ``BROKEN``: the line of the file, from 1."""
+RESCUED = "_rescued"
+"""A column of the landed table: a JSON object with what was delivered and fits no column; null where all fits."""
+
 
 class Item(Frozen):
     """One thing that a source delivers as a whole, a file say: what becomes a unit."""
@@ -21,7 +30,7 @@ class Item(Frozen):
 
 
 class Source(Protocol):
-    """A place that data comes from."""
+    """A place that data comes from; who derives from it gets what most sources do for the last three."""
 
     Config: ClassVar[type[Frozen]]
     """What ``config.options`` may hold."""
@@ -41,13 +50,17 @@ class Source(Protocol):
         """Changes when the same item would be landed as other rows."""
         ...
 
-    def contract(self, items: Sequence[Item]) -> tuple[str, ...]:
-        """The columns that every item must have: as configured, else those of the first item."""
+    def contract(self, items: Sequence[Item], held: pl.Schema | None) -> pl.Schema:
+        """The columns and types with which these items are landed.
+
+        ``held`` are those of the table, where it was landed by the same settings: inferred once, then held.
+        """
         ...
 
-    def scan(self, item: Item, *, columns: Sequence[str], row_index: str) -> pl.LazyFrame:
-        """The item's rows as they are: ``columns``, and the rows' number from 0 as ``row_index``.
+    def scan(self, item: Item, schema: pl.Schema, *, row_index: str) -> pl.LazyFrame:
+        """The item's rows as they are: the columns of ``schema``, and the rows' number from 0 as ``row_index``.
 
+        Rows that cannot be landed may be among them, marked by ``BROKEN``, ``RAW`` and ``LINE``.
         Errors: SchemaDrift where the item's columns are others; SourceCorrupt where it cannot be read.
         """
         ...
@@ -56,6 +69,17 @@ class Source(Protocol):
         """Called after the item was read, with the columns that held nulls: doubt may be settled by reading it strictly.
 
         Text files are why: a line that ends too early looks like one whose last fields are empty.
-        Errors: SourceCorrupt.
+        Errors: SourceCorrupt; SourceUnavailable where the item changed while it was read.
         """
-        ...
+        return
+
+    def salvage(self, item: Item, schema: pl.Schema, *, row_index: str) -> pl.LazyFrame | None:
+        """``scan`` once more, slowly and forgivingly, where it or ``verify`` failed: what is broken is marked as such.
+
+        None where there is no such way to read it.
+        """
+        return None
+
+    def notes(self, items: Sequence[Item]) -> Sequence[str]:
+        """What a reader of the report should know of these items, which were landed."""
+        return ()

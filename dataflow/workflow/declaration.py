@@ -19,14 +19,18 @@ from dataflow.config import (
     DeduplicateConfig,
     Document,
     IncrementalConfig,
+    Loaded,
     Overrides,
     Place,
     RetryConfig,
     RunConfig,
     SourceConfig,
     StorageConfig,
+    StrategyConfig,
     TaskConfig,
     WindowConfig,
+    all_sources,
+    all_stages,
     anchored,
     anchored_options,
     as_error,
@@ -43,10 +47,11 @@ from dataflow.workflow.functions import find_function
 from dataflow.workflow.gates import Limit, Rule, declare_limit, declare_rules
 from dataflow.workflow.resolution import resolve
 from dataflow.workflow.stage import Stage
+from dataflow.workflow.strategies import as_they_are, declare_strategy, strategy_rules
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NAMING = "a name is made of small letters, digits and single underscores, and begins with a letter"
-_APART = ("function", "depends_on", "gate", "quarantine_limit", "when")
+_APART = ("function", "depends_on", "gate", "quarantine_limit", "when", "strategy")
 _OF_STAGE = tuple(key for key in TaskConfig.model_fields if key not in _APART)
 
 
@@ -93,16 +98,20 @@ class Workflow:
 
         Errors: one ConfigError that lists all problems with file, line and key; PlanError for a cycle.
         """
-        loaded = load_document(path, overrides=overrides, env=env)
+        return cls.from_loaded(load_document(path, overrides=overrides, env=env), lake=lake)
+
+    @classmethod
+    def from_loaded(cls, loaded: Loaded, *, lake: str | os.PathLike[str] | None = None) -> Self:
+        """As ``from_yaml``, of a configuration that is read already."""
         config = loaded.config
         at = config.lake if lake is None else lake
         workflow = cls(config.pipeline, at, run=config.run, alerts=config.alerts, data_docs=config.data_docs)
         workflow._document = loaded.document
         problems: list[str] = []
-        for name, source in config.sources.items():
+        for name, source in all_sources(config):
             with collected(problems):
                 workflow.add_source(name, source)
-        for name, task in config.stages.items():
+        for name, task in all_stages(config):
             with collected(problems):
                 workflow.add_task(name, **{key: getattr(task, key) for key in TaskConfig.model_fields})
         if problems:
@@ -124,9 +133,10 @@ class Workflow:
     def add_task(
         self,
         name: str,
-        function: Callable[..., Any] | str,
+        function: Callable[..., Any] | str | None = None,
         depends_on: Sequence[str] | None = None,
         *,
+        strategy: StrategyConfig | Mapping[str, Any] | str | None = None,
         partition_by: Sequence[str] = (),
         rows: Literal["any", "preserved", "grouped"] = "any",
         members: str | None = None,
@@ -140,20 +150,36 @@ class Workflow:
 
         ``function`` may be an import string, ``package.module:function``. Its inputs are those of ``depends_on``,
         in the order of its parameters; else the stages that its parameters are named after.
+        ``strategy`` says how new rows meet those of the table: ``{"type": "polars_merge", "dedup_key": ["id"]}``, or
+        a name where its options may be left out. Then ``function`` may be left out too: rows are taken as they are.
         It runs only where ``when`` holds: a condition on what the gates of earlier stages found, as SQL over
         ``stage.rule.metric``, or a function of their quality metrics.
         ``options`` are the other keys of ``TaskConfig``: deduplicate, incremental, window, storage, retry, cache.
         """
         place = self._placer("task", name)
-        named = {"depends_on": depends_on or (), "partition_by": partition_by, "rows": rows, "members": members}
+        named: dict[str, Any] = {
+            "depends_on": depends_on or (),
+            "partition_by": partition_by,
+            "rows": rows,
+            "members": members,
+        }
         named |= {"quarantine_limit": quarantine_limit, "pii": pii, "when": None if callable(when) else when}
+        named["strategy"] = {"type": strategy} if isinstance(strategy, str) else strategy
         task = validated(TaskConfig, {**options, **named, "function": "given"}, place)
+        if function is None and task.strategy is None:
+            raise as_error([f"{place('function')}: is missing; a stage needs a function, a strategy, or both"])
+        if function is None and not task.depends_on:
+            raise as_error(
+                [f"{place('depends_on')}: is missing; without a function it names the stage whose rows are taken"]
+            )
+        settling = declare_strategy(task.strategy, lambda *at: place("strategy", *at))
         with placed(place, "function"):
-            found = find_function(function)
+            found = find_function(function or as_they_are)
         with placed(place, "when"):
             condition = None if when is None else When(when)
         fields = {key: getattr(task, key) for key in _OF_STAGE}
-        fields |= {"gate": declare_rules(gate, place), "quarantine_limit": declare_limit(quarantine_limit, place)}
+        fields |= {"gate": declare_rules(gate, place, strategy_rules(settling, place))}
+        fields |= {"quarantine_limit": declare_limit(quarantine_limit, place), "strategy": settling}
         self._add(Stage(name, "task", None, found, task.depends_on, when=condition, **fields))
 
     def add_quality_gate(self, stage: str, rules: Sequence[Rule], *, limit: Limit | None = None) -> None:

@@ -12,6 +12,7 @@ from dataflow.workflow.graph import topological
 from dataflow.workflow.inputs import resolve_inputs
 from dataflow.workflow.order import Order
 from dataflow.workflow.stage import Stage, contradictions
+from dataflow.workflow.strategies import merging
 
 
 def resolve(drafts: Mapping[str, Stage], placer: Callable[[str, str], Place]) -> dict[str, Stage]:
@@ -53,9 +54,13 @@ def _resolve_stage(draft: Stage, drafts: Mapping[str, Stage], place: Place) -> S
         with placed(place):
             inputs = resolve_inputs(draft.function, draft.inputs, drafts)
     storage = draft.storage
+    own = draft.strategy.strategy.partition_by if draft.strategy else draft.partition_by
     if not storage.partition_by:
-        storage = storage.model_copy(update={"partition_by": draft.partition_by})
-    stage = replace(draft, inputs=inputs, storage=storage)
+        storage = storage.model_copy(update={"partition_by": own})
+    if draft.incremental and draft.strategy:
+        raise as_error([f"{place('incremental')}: is a strategy of its own; leave out it or `strategy`"])
+    strategy = merging(draft.incremental) if draft.incremental else draft.strategy
+    stage = replace(draft, inputs=inputs, storage=storage, strategy=strategy)
     problems = [f"{place(*key.split('.'))}: {why}" for key, why in contradictions(stage)]
     if problems:
         raise as_error(problems)

@@ -18,6 +18,7 @@ from dataflow.config import (
 from dataflow.quality.routes import QuarantineLimit
 from dataflow.quality.rules import SINGLE_ROWS, ValidationRule
 from dataflow.quality.when import When
+from dataflow.workflow.strategies import Settling
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Stage:
     """The stages whose rules may branch to this one."""
     deduplicate: DeduplicateConfig | None = None
     incremental: IncrementalConfig | None = None
+    strategy: Settling | None = None
+    """How new rows meet those of the table; of an incremental stage, what that is short for."""
     window: WindowConfig | None = None
     storage: StorageConfig = field(default_factory=StorageConfig)
     retry: RetryConfig = field(default_factory=RetryConfig)
@@ -60,13 +63,14 @@ def contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
         yield "members", "is missing: with rows: grouped it names the column that counts the rows of each group"
     if stage.members is not None and stage.rows != "grouped":
         yield "members", f"counts the rows of groups, but rows is {stage.rows}; say rows: grouped, or leave members out"
-    if stage.quarantine_limit is not None and not any(rule.route in SINGLE_ROWS for rule in stage.gate):
+    sets_aside = stage.kind == "source" or any(rule.route in SINGLE_ROWS for rule in stage.gate)
+    if stage.quarantine_limit is not None and not sets_aside:
         yield (
             "quarantine_limit",
             "limits what rules set aside, and no rule of this stage does; give one on_fail: quarantine, drop or a repair",
         )
-    if stage.incremental is not None:
-        yield from _incremental_contradictions(stage)
+    if stage.strategy is not None:
+        yield from _strategy_contradictions(stage)
     stored = stage.storage.partition_by
     if personal := [column for column in (*stored, *stage.partition_by) if column in stage.pii]:
         # Paths, the Delta log, the journal and the names of units would tell its values.
@@ -84,7 +88,8 @@ def contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
             yield "deduplicate.key", f"must contain the columns of partition_by; add {', '.join(apart)}"
 
 
-def _incremental_contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
+def _strategy_contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
+    key = "incremental" if stage.incremental is not None else "strategy"
     others = {
         "partition_by": bool(stage.partition_by),
         "window": stage.window is not None,
@@ -92,4 +97,7 @@ def _incremental_contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
         f"rows: {stage.rows}": stage.rows != "any",
     }
     for other in (name for name, given in others.items() if given):
-        yield "incremental", f"merges new rows by key, which does not go together with {other}; leave one of them out"
+        yield (
+            key,
+            f"settles new rows with the whole table, which does not go together with {other}; leave one of them out",
+        )

@@ -11,10 +11,10 @@ import typer
 from rich.table import Table
 
 import dataflow
+from dataflow.config import Flags
 from dataflow.errors import ConfigError
 from dataflow.plan import count
 from dataflow.quality.causes import cause
-from flows.command import CONFIG
 from flows.maintenance.replay_quarantine import SCRIPT
 from flows.summary import failure_json
 from flows.terminal import (
@@ -29,7 +29,6 @@ from flows.terminal import (
     run_app,
     run_shown,
     say,
-    set_log_level,
 )
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -43,7 +42,7 @@ _WRITE: dict[str, Callable[[pl.DataFrame, Path], None]] = {
 @app.command()
 def replay(
     stage: Annotated[str, typer.Argument(help="The stage whose quarantined rows are meant.")],
-    config: ConfigFile = CONFIG,
+    config: ConfigFile = None,
     lake: LakePlace = None,
     rule: Annotated[list[str] | None, typer.Option(help="Rows that broke this rule (any of several).")] = None,
     batch: Annotated[list[str] | None, typer.Option(help="Rows that this batch set aside (any of several).")] = None,
@@ -63,9 +62,8 @@ def replay(
     they were. Exit codes are those of flows/etl.py.
     """
     chosen = dataflow.Chosen(tuple(rule or ()), tuple(batch or ()), where, None if edited is None else str(edited))
-    set_log_level(log_level)
     with errors_told(debug=log_level == "DEBUG") as outcome:
-        workflow = declared(config, lake)
+        workflow = declared(config, Flags(lake=lake, log_level=log_level))
         if show or export is not None:
             outcome.code = _look(workflow, stage, chosen, export)
         else:

@@ -36,7 +36,7 @@ BROKEN = {
 def test_every_deployment_can_be_imported_and_loads_from_its_entry_point():
     found = declared()
 
-    assert ["flights"] == [deployment.name for deployment in found]
+    assert ["events", "flights"] == [deployment.name for deployment in found]
     for deployment in found:
         flow: Any = load_flow_from_entrypoint(str(ROOT / deployment.entrypoint))
         assert (title(deployment.name), {"config", "lake", "full", "select"}) == (
@@ -132,7 +132,8 @@ class TestWithServer:
                 text=True,
                 timeout=60,
             )
-            assert (0, "Flights/flights: 15 6 * * * (America/New_York)\n") == (ended.returncode, ended.stdout)
+            told = "Events/events: */15 * * * * (UTC)\nFlights/flights: 15 6 * * * (America/New_York)\n"
+            assert (0, told) == (ended.returncode, ended.stdout)
 
         found: Any = known_as("Flights/flights")
         assert ("own-machines", "deployments/flights.py:flights") == (found.work_pool_name, found.entrypoint)

@@ -13,7 +13,7 @@ import pytest
 
 from dataflow.engine.seams import Seam
 from tests.faults.harness import Case, injected
-from tests.faults.pipelines import write_shop
+from tests.faults.pipelines import write_messages, write_shop
 from tests.faults.soundness import assert_sound, contents
 
 
@@ -36,10 +36,19 @@ def shop_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def clean(tmp_path_factory: pytest.TempPathFactory, shop_inputs: Path, flights_data: Path) -> Callable[..., Clean]:
+def message_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("messages")
+    write_messages(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clean(
+    tmp_path_factory: pytest.TempPathFactory, shop_inputs: Path, flights_data: Path, message_inputs: Path
+) -> Callable[..., Clean]:
     """``clean(pipeline, first, last)``: deliveries up to ``first`` were run before, up to ``last`` are in the last run."""
     known: dict[tuple[str, int, int], Clean] = {}
-    inputs = {"shop": shop_inputs, "flights": flights_data}
+    inputs = {"shop": shop_inputs, "flights": flights_data, "messages": message_inputs}
 
     def run(pipeline: str, first: int, last: int) -> Clean:
         if (pipeline, first, last) not in known:

@@ -10,8 +10,9 @@ from tests.faults.conftest import Clean
 from tests.faults.harness import Case, Child, Fault
 from tests.faults.soundness import assert_equal, assert_sound
 
-OF_A_RUN = [seam for seam in Seam if seam not in (Seam.INTENT_ROLLED_FORWARD, Seam.REFUSAL_RECORDED)]
-"""Seams that every run reaches; the others need a run that was killed before, or a gate that refuses."""
+OF_A_RUN = [seam for seam in Seam if seam not in (Seam.INTENT_ROLLED_FORWARD, Seam.REFUSAL_RECORDED, Seam.PULLED)]
+"""Seams that every run reaches; the others need a run that was killed before, a gate that refuses, or a source that is
+asked."""
 AFTER_AN_INTENT = (Seam.INTENT_RECORDED, Seam.SIDE_TABLE_PUBLISHED, Seam.TABLE_PUBLISHED)
 SHOP = [(first, last, seam) for first, last in ((0, 1), (1, 2)) for seam in OF_A_RUN]
 """First and second run of the shop, and every seam in them."""

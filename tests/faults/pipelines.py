@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
 import dataflow
+from dataflow.model import Frozen
+from dataflow.sources.spooled import Pull, SpooledSource
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASE_SECONDS = 120.0
@@ -148,4 +150,62 @@ def refused(inputs: Path, lake: Path, deliveries: int, lease_seconds: float = LE
     return workflow
 
 
-PIPELINES: dict[str, Callable[..., dataflow.Workflow]] = {"flights": flights, "shop": shop, "refused": refused}
+class Counted(Frozen):
+    """Options of ``Letters``."""
+
+    count: int
+
+
+class Letters(SpooledSource):
+    """Is asked for letters, and gives those that it did not give before."""
+
+    Config: ClassVar[type[Frozen]] = Counted
+
+    def pull(self, state: dict[str, Any] | None) -> Pull:
+        given = (state or {"given": 0})["given"]
+        yield [{"n": n, "letter": chr(97 + n)} for n in range(given, self.config.count)]
+        return {"given": self.config.count}
+
+
+def messages(inputs: Path, lake: Path, deliveries: int, lease_seconds: float = LEASE_SECONDS) -> dataflow.Workflow:
+    """Messages with duplicates in their batch and in the next one, settled by every strategy, and a file with broken lines."""
+    run = dataflow.PipelineConfig.model_fields["run"].get_default().model_copy(update={"lease_seconds": lease_seconds})
+    workflow = dataflow.Workflow("messages", lake=lake, run=run)
+    chaos = {"duplicate_rate": 0.3, "late_duplicate_rate": 0.5, "slow_rate": 0.2}
+    made = {"type": "polars_synthetic", "scale": 400 * deliveries, "batch_size": 400, "chaos": chaos}
+    workflow.add_source("events", {**made, **NOW})
+    names = [str(inputs / f"people-{number}.jsonl") for number in range(1, deliveries + 1)]
+    workflow.add_source("people", {"path": names, "format": "jsonl", **NOW})
+    workflow.add_source("letters", {"type": "tests.faults.pipelines:Letters", "count": 3 * deliveries, **NOW})
+    workflow.add_task("alphabet", None, ["letters"], strategy={"type": "polars_merge", "dedup_key": ["letter"]}, **NOW)
+    day = {"storage": {"partition_by": ["partition_date"]}}
+    workflow.add_task(
+        "bronze", None, ["events"], strategy={"type": "bronze_append", "partition_date": "event_time"}, **day, **NOW
+    )
+    newest = {"type": "polars_merge", "dedup_key": ["message_id"], "sort_by": ["received_at"]}
+    small = [{"name": "value_is_small", "predicate": "value < 900000", "on_fail": "quarantine"}]
+    workflow.add_task("merged", None, ["events"], strategy=newest, gate=small, **NOW)
+    eager = {"type": "eager_dedup", "hash_columns": ["message_id", "value"], "write_mode": "overwrite"}
+    workflow.add_task("eager", None, ["events"], strategy=eager, **NOW)
+    workflow.add_task(
+        "history", None, ["people"], strategy={"type": "scd2", "key": ["id"], "effective_at": "at"}, **NOW
+    )
+    return workflow
+
+
+def write_messages(inputs: Path) -> None:
+    """Two deliveries of people: the second changes some, late for one of them; a line of each is broken."""
+    inputs.mkdir(parents=True, exist_ok=True)
+    for number, people in enumerate(
+        [[(n, 2, f"name {n}") for n in range(9)], [(3, 4, "new"), (5, 1, "late"), (7, 3, "name 7")]]
+    ):
+        lines = [json.dumps({"id": i, "at": f"2024-01-0{day}", "name": name}) for i, day, name in people]
+        (inputs / f"people-{number + 1}.jsonl").write_text("\n".join([*lines, '{"id": 1, "at"']) + "\n")
+
+
+PIPELINES: dict[str, Callable[..., dataflow.Workflow]] = {
+    "flights": flights,
+    "shop": shop,
+    "refused": refused,
+    "messages": messages,
+}

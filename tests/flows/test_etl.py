@@ -144,7 +144,8 @@ def test_a_function_that_raises_ends_with_1_and_no_traceback(shop: Path, capfd: 
         (["--plan", "--runner", "inlin"], "error: unknown runner 'inlin'; did you mean 'inline'?"),
         (["--jsno"], "error: No such option: --jsno"),
         (["--log-level", "loud"], "error: Invalid value for '--log-level': 'loud' is not one of"),
-        (["extra"], "error: Got unexpected extra argument"),
+        (["extra"], "error: No such command 'extra' (--help lists the options)"),
+        (["a.csv"], "error: No such command 'a.csv'; put quotes around a pattern, as in --path 'landing/*.jsonl'"),
     ],
 )  # fmt: skip
 def test_bad_usage_ends_with_2_and_one_line(

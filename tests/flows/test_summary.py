@@ -86,6 +86,30 @@ def test_on_a_narrow_terminal_headings_are_broken_and_figures_are_not():
     assert ["flights_enriched", "336,776", "336,776", "0", "0", "0", "0", "1.2", "published"] == table[-1].split()
 
 
+TOOK = stage("flights", counts=COUNTS, cpu_seconds=2.46, peak_memory_bytes=1_812_000_000)
+
+
+def test_what_stages_took_has_columns_where_there_is_room():
+    report = run(
+        TOOK, stage("broken", "failed", cpu_seconds=0.2, peak_memory_bytes=9_000_000), stage("idle", "skipped")
+    )
+    header, _, *cells = [line.split() for line in printed(report).splitlines()]
+    assert ["seconds", "CPU", "s", "peak", "MB", "rows/s", "verdict"] == header[7:]
+    assert ["1.2", "2.5", "1,812", "960", "published"] == cells[0][7:]
+    assert ["1.2", "0.2", "9", "–", "failed"] == cells[1][7:]
+    assert ["1.2", "–", "–", "–", "skipped"] == cells[2][7:]
+    assert "CPU:" not in printed(report)
+
+
+def test_on_a_narrow_terminal_what_stages_took_is_a_line():
+    console = Console(file=io.StringIO(), width=80, markup=False, highlight=False)
+    print_report(console, run(TOOK, stage("more", cpu_seconds=0.2, peak_memory_bytes=9_000_000)))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "rows/s" not in text
+    assert text.endswith("lake: /lake\nCPU: 2.7 s; most memory: 1,812 MB, in flights\n")
+
+
 def test_what_only_some_gates_do_has_columns_only_then():
     counts = RowCounts(read=12, produced=12, dropped=2, repaired=3, published=10)
     header, _, cells, *_ = [line.split() for line in printed(run(stage("orders", counts=counts))).splitlines()]
@@ -185,6 +209,7 @@ def test_the_json_is_the_report_and_what_follows_from_it():
     report = run(ORDERS)
     document = json.loads(report_json(report))
     assert (1200, 0) == (document.pop("processed_records"), document.pop("exit_code"))
+    assert (0.0, 1200 / 1.25) == (document.pop("cpu_seconds"), document["stages"][0].pop("rows_per_second"))
     assert 50 == document.pop("quality_metrics")["orders"]["known"]["failed"]
     assert report == RunReport.model_validate(document)
 

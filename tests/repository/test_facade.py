@@ -29,6 +29,7 @@ PUBLIC = [
     "RunReport",
     "SchemaConflict",
     "SchemaDrift",
+    "Settled",
     "Source",
     "SourceConfig",
     "SourceCorrupt",
@@ -37,11 +38,13 @@ PUBLIC = [
     "Stage",
     "StageFailed",
     "StageReport",
+    "Strategy",
     "TableMissing",
     "TableVersion",
     "ValidationRule",
     "Workflow",
     "register_source",
+    "register_strategy",
 ]
 
 

@@ -18,7 +18,16 @@ def made(state: Any = "completed", **more: Any) -> RunReport:
     stages = (
         stage_report("bronze_flights", kind="source", verdict=None, notes=(), reason="4 new files"),
         stage_report("flights"),
-        stage_report("daily_delays", "skipped", verdict=None, notes=(), units=0, seconds=0.0),
+        stage_report(
+            "daily_delays",
+            "skipped",
+            verdict=None,
+            notes=(),
+            units=0,
+            seconds=0.0,
+            cpu_seconds=0.0,
+            peak_memory_bytes=0,
+        ),
     )
     return report(context(), state, stages, **more)
 
@@ -31,11 +40,11 @@ def test_the_report_says_in_words_and_as_a_table_what_the_run_did():
 **Completed.** 3 stages: 2 published, 1 skipped; 12,345 rows read from sources. \
 Run `{run.run_id}` took 3.2 s; the lake is at `/lake`.
 
-| Stage | State | Gate | Read | Published | Deduplicated | Filtered | Quarantined | Dropped | Repaired | Late | Seconds |
-| --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |
-| bronze_flights | published | no gate | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0 | 0 | 1.2 |
-| flights | published | quarantined | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0 | 0 | 1.2 |
-| daily_delays | skipped | no gate | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0 | 0 | 0.0 |
+| Stage | State | Gate | Read | Published | Deduplicated | Filtered | Quarantined | Dropped | Repaired | Late | Seconds | CPU s | Peak MB |
+| --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |
+| bronze_flights | published | no gate | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0 | 0 | 1.2 | 2.5 | 812 |
+| flights | published | quarantined | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0 | 0 | 1.2 | 2.5 | 812 |
+| daily_delays | skipped | no gate | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0 | 0 | 0.0 | 0.0 | 0 |
 
 ## Repaired
 
@@ -64,7 +73,9 @@ def test_the_report_says_where_the_data_docs_are():
 def test_what_a_gate_refuses_is_not_published(state: Any):
     run = report(context(), stages=(stage_report(state=state),))
 
-    assert f"| flights | {state} | quarantined | 12,345 | 0 | 0 | 0 | 2 | 0 | 0 | 0 | 1.2 |" in markdown(run)
+    assert f"| flights | {state} | quarantined | 12,345 | 0 | 0 | 0 | 2 | 0 | 0 | 0 | 1.2 | 2.5 | 812 |" in markdown(
+        run
+    )
 
 
 def test_a_cell_or_note_cannot_break_the_page():
@@ -131,9 +142,13 @@ def test_efficiency_sets_what_was_done_beside_what_was_not():
         "units_fresh": 9,
         "rows_read": 12345,
         "rows_fresh": 1000,
+        "bytes_read": 8192,
         "bytes_written": 4096,
         "bytes_fresh": 2048,
         "seconds": 1.25,
+        "cpu_seconds": 2.5,
+        "peak_memory_mb": 812,
+        "rows_per_second": 9876,
     } == efficiency(made())[1]
 
 

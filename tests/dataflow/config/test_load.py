@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dataflow.config import Duration, PipelineConfig, PositiveDuration, RuleConfig, SourceConfig, load, parse_duration
 from dataflow.errors import ConfigError
+from dataflow.model.secrets import redacted
 
 PLAIN = """\
 pipeline: shop
@@ -103,7 +104,6 @@ def test_several_paths_of_a_source_all_count_from_the_folder(tmp_path: Path):
         ("type: file", "options: {}", "shop.yaml:5: sources.orders.options: write its keys flat, beside `type`"),
         ("pipeline: shop", "pipeline: My Shop", "shop.yaml:1: pipeline: small letters, digits and underscores"),
         ("pipeline: shop\n", "", "shop.yaml:1: pipeline: is missing; it is required"),
-        ("function: shop:clean\n", "rows: any\n", "shop.yaml:9: stages.clean.function: is missing; it is required"),
         (
             "1 day",
             "1 dya",
@@ -234,6 +234,12 @@ def test_no_message_holds_the_value_of_a_variable(tmp_path: Path, old: str, new:
     message = refusal(tmp_path, changed(old, new), env={"SECRET": "hunter2"})
     assert "hunter2" not in message
     assert "${SECRET}" in message
+
+
+def test_what_variables_bring_is_hidden_in_logs_where_it_tells_something(tmp_path: Path):
+    text = changed("../lake", "s3://${BUCKET}/${YEAR}").replace("type: file", "storage_options: {token: '${T}'}")
+    load(write(tmp_path, text), env={"BUCKET": "private-bucket", "YEAR": "2031", "T": "1234"})
+    assert "a ••• in 2031, •••" == redacted("a private-bucket in 2031, 1234")
 
 
 # ---------------------------------------------------------------- overrides

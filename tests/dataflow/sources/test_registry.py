@@ -12,7 +12,7 @@ import pytest
 
 from dataflow.errors import ConfigError
 from dataflow.model import Frozen
-from dataflow.sources import Item, register_source, registry, source_type, source_types
+from dataflow.sources import Item, Source, register_source, source_types
 from dataflow.sources.file import FileSource
 
 MODULE = """
@@ -37,7 +37,7 @@ class Until(Frozen):
     until: int = 3
 
 
-class Numbers:
+class Numbers(Source):
     """Counts to three: the least that a source of another's can be."""
 
     Config: ClassVar[type[Frozen]] = Until
@@ -55,13 +55,16 @@ class Numbers:
     def fingerprint(self) -> str:
         return "1"
 
-    def contract(self, items: Sequence[Item]) -> tuple[str, ...]:
-        return ("n",)
+    def contract(self, items: Sequence[Item], held: pl.Schema | None) -> pl.Schema:
+        return pl.Schema({"n": pl.Int64()})
 
-    def scan(self, item: Item, *, columns: Sequence[str], row_index: str) -> pl.LazyFrame:
-        return pl.LazyFrame({"n": range(self.until)}).with_row_index(row_index).select(*columns, row_index)
+    def scan(self, item: Item, schema: pl.Schema, *, row_index: str) -> pl.LazyFrame:
+        return pl.LazyFrame({"n": range(self.until)}).with_row_index(row_index).select(*schema, row_index)
 
     def verify(self, item: Item, nulls: Collection[str]) -> None:
+        return None
+
+    def salvage(self, item: Item, schema: pl.Schema, *, row_index: str) -> pl.LazyFrame | None:
         return None
 
 
@@ -74,7 +77,7 @@ class Others:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test registers is forgotten after it."""
-    monkeypatch.setattr(registry, "_types", dict(registry._types))
+    monkeypatch.setattr(source_types, "_types", dict(source_types._types))
     modules = set(sys.modules)
     yield
     for name in set(sys.modules) - modules:
@@ -98,17 +101,17 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
 
 
 def test_ours_are_there_without_an_import() -> None:
-    assert FileSource is source_type("file")
-    assert "file" in source_types()
+    assert FileSource is source_types.find("file")
+    assert "file" in source_types.names
 
 
 def test_a_registered_class_is_found_and_works() -> None:
     assert Numbers is register_source("numbers")(Numbers)
-    kind = source_type("numbers")
+    kind = source_types.find("numbers")
     made = kind("n", kind.Config.model_validate({"until": 2}))
 
-    assert "numbers" in source_types()
-    assert [(0, 0), (1, 1)] == made.scan(made.items()[0], columns=("n",), row_index="i").collect().rows()
+    assert "numbers" in source_types.names
+    assert [(0, 0), (1, 1)] == made.scan(made.items()[0], pl.Schema({"n": pl.Int64()}), row_index="i").collect().rows()
 
 
 def test_registering_a_class_again_is_fine_another_is_not() -> None:
@@ -124,19 +127,19 @@ def test_registering_a_class_again_is_fine_another_is_not() -> None:
 
 def test_an_unknown_type_lists_what_there_is() -> None:
     with pytest.raises(ConfigError, match=r"unknown source type 'fiel'; did you mean 'file'\?.* accepted: .*file"):
-        source_type("fiel")
+        source_types.find("fiel")
 
 
 def test_a_type_of_an_installed_package_is_found_by_its_entry_point(install: Callable[[str, str], None]) -> None:
     install(MODULE, "queue = queue_source:QueueSource")
 
-    assert "queue" in source_types()
-    kind = source_type("queue")
+    assert "queue" in source_types.names
+    kind = source_types.find("queue")
     assert ("queue_source", "nats://x") == (
         kind.__module__,
         kind("q", kind.Config.model_validate({"url": "nats://x"})).items()[0].name,
     )
-    assert kind is source_type("queue")
+    assert kind is source_types.find("queue")
 
 
 def test_a_package_may_register_its_type_itself_too(install: Callable[[str, str], None]) -> None:
@@ -146,7 +149,7 @@ def test_a_package_may_register_its_type_itself_too(install: Callable[[str, str]
     )
     install(decorated, "queue = queue_source:QueueSource")
 
-    assert "QueueSource" == source_type("queue").__qualname__
+    assert "QueueSource" == source_types.find("queue").__qualname__
 
 
 @pytest.mark.parametrize(
@@ -166,9 +169,9 @@ def test_a_package_that_cannot_be_imported_is_named(
 ) -> None:
     install(module, entry_point)
 
-    assert "queue" in source_types()
+    assert "queue" in source_types.names
     with pytest.raises(
         ConfigError,
         match=rf"source type 'queue': queue_source:\w+ cannot be imported: {says}.*mend or remove the package",
     ):
-        source_type("queue")
+        source_types.find("queue")

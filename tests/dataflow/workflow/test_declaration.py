@@ -450,19 +450,19 @@ INCREMENTAL = {"key_columns": ["id"], "timestamp_column": "at"}
         ),
         (
             {"incremental": INCREMENTAL, "partition_by": ["m"]},
-            "incremental: merges new rows by key, which does not go together with partition_by",
+            "incremental: settles new rows with the whole table, which does not go together with partition_by",
         ),
         (
             {"incremental": INCREMENTAL, "window": {"window_size": "1 day"}},
-            "incremental: merges new rows by key, which does not go together with window",
+            "incremental: settles new rows with the whole table, which does not go together with window",
         ),
         (
             {"incremental": INCREMENTAL, "deduplicate": {"key": ["id"]}},
-            "incremental: merges new rows by key, which does not go together with deduplicate",
+            "incremental: settles new rows with the whole table, which does not go together with deduplicate",
         ),
         (
             {"incremental": INCREMENTAL, "rows": "preserved"},
-            "incremental: merges new rows by key, which does not go together with rows: preserved",
+            "incremental: settles new rows with the whole table, which does not go together with rows: preserved",
         ),
         (
             {"partition_by": ["m"], "storage": {"partition_by": ["d", "m"]}},

@@ -268,10 +268,16 @@ def test_a_limit_goes_with_rules_that_set_rows_aside(workflow: Workflow, route: 
 def test_a_limit_without_such_a_rule_is_refused(workflow: Workflow, route: object):
     workflow.add_source("customers", "customers.csv")
     workflow.add_task("t", lambda customers: customers)
-    workflow.add_quality_gate("orders", [{**ASIDE[0], "on_fail": route}], limit={"rows": 1})
+    workflow.add_task("u", lambda customers: customers)
+    workflow.add_quality_gate("u", [{**ASIDE[0], "on_fail": route}], limit={"rows": 1})
     assert refusal(lambda: workflow.stages).startswith(
-        "source 'orders': quarantine_limit: limits what rules set aside, and no rule of this stage does"
+        "task 'u': quarantine_limit: limits what rules set aside, and no rule of this stage does"
     )
+
+
+def test_a_limit_of_a_source_counts_what_cannot_be_read(workflow: Workflow):
+    workflow.add_quality_gate("orders", [], limit={"rows": 1})
+    assert QuarantineLimit(rows=1) == workflow.stages["orders"].quarantine_limit
 
 
 # ---------------------------------------------------------------- what changes rows

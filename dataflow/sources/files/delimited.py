@@ -6,50 +6,43 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-_CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-"""What Polars recognises too, by the first bytes and not by the file's name."""
-_UNREAD = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip", b"\x04\x22\x4d\x18": "lz4"}
+from dataflow.sources.files.packing import lines, unpacked
+from dataflow.sources.files.records import records
 
-
-@contextmanager
-def unpacked(file: Any) -> Generator[Any]:
-    """The bytes behind an open file, decompressed where it is gzip or zstd.
-
-    Errors: ValueError for a compression that is not read.
-    """
-    magic = file.read(6)
-    file.seek(0)
-    if packed := next((name for start, name in _UNREAD.items() if magic.startswith(start)), None):
-        raise ValueError(f"it is packed with {packed}; gzip and zstd are read")
-    raw = pa.PythonFile(file, mode="r")
-    codec = next((name for start, name in _CODECS.items() if magic.startswith(start)), None)
-    yield pa.CompressedInputStream(raw, codec) if codec else raw
+_LONGEST_HEADER = 16 << 20
+"""Bytes of a header."""
+MOST_COLUMNS = 5_000
+"""More are no table, but a file of another kind, or one whose line ends are lost."""
 
 
 def header(file: Any, separator: str) -> list[str]:
     """The names in the first line.
 
-    Errors: ValueError where there is none, or where a name is twice in it.
+    Errors: ValueError where there is none, where it is too long, or where a name is twice in it.
     """
     with unpacked(file) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-        first = text.readline()
-        if first.endswith("\r"):
+        found = lines(stream)
+        first = next(found, None)
+        if first is None or not first.content.strip():
+            raise ValueError("no header line" if first is None or first.why is None else first.why)
+        if first.why or len(first.content) > _LONGEST_HEADER:
+            raise ValueError(first.why or f"its first line has {len(first.content):,} bytes, which is no header")
+        if "\r" in first.content.decode().removesuffix("\r"):
             raise ValueError("its lines end with a carriage return alone, as on old Macs; deliver it with line feeds")
-        names = next(csv.reader(itertools.chain([first], text), delimiter=separator), None)
-    if not names:
-        raise ValueError("no header line")
-    twice = [name for name in names if names.count(name) > 1]
+        record = next(records(itertools.chain([first], found), separator))
+    if record.fields is None:
+        raise ValueError(f"its header has {record.why}")
+    names = [name or "" for name in record.fields]
+    if len(names) > MOST_COLUMNS:
+        raise ValueError(f"its header has {len(names):,} columns; up to {MOST_COLUMNS:,} are read")
+    twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise ValueError(f"column {twice[0]!r} is twice in its header")
     return names
@@ -68,7 +61,7 @@ def check_lengths(file: Any, names: list[str], separator: str) -> None:
     found: list[Any] = []
     with unpacked(file) as stream:
         batches = pa_csv.open_csv(
-            stream,
+            stream.bytes,
             read_options=pa_csv.ReadOptions(column_names=names),
             parse_options=pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse),
             convert_options=pa_csv.ConvertOptions(include_columns=names[:1], column_types={names[0]: pa.binary()}),

@@ -1,0 +1,175 @@
+"""One row per key: the least or greatest of all that ever came, however they were cut into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import polars as pl
+from pydantic import Field
+
+from dataflow.dedup.columns import user_columns
+from dataflow.dedup.ranking import OLD, PLACE, TEXT, Ranking, comparable, texts
+from dataflow.dedup.registry import register_strategy
+from dataflow.dedup.strategy import REASON, TABLE_FILE, Settled, Strategy
+from dataflow.errors import StageFailed
+from dataflow.model import Frozen
+from dataflow.model.values import ROW_ID
+
+
+class MergeOptions(Frozen):
+    """Options of ``polars_merge``."""
+
+    dedup_key: tuple[str, ...] = Field(min_length=1)
+    """The table holds one row for each combination of these columns; a row in which one is null is quarantined."""
+    sort_by: tuple[str, ...] = ()
+    """Which of the rows with one key is kept is decided by these columns; a null loses against every value."""
+    keep: Literal["first", "last"] = "last"
+    """The least or the greatest by ``sort_by``."""
+    ties: Literal["content", "arrival"] = "content"
+    """Among rows that ``sort_by`` does not tell apart. ``content``: the least or greatest by the canonical text of all
+    other columns, so that neither order nor cut of the batches plays a part. ``arrival``: the first or last to
+    arrive, the table's rows before those of the batch."""
+
+
+@register_strategy("polars_merge")
+class PolarsMerge(Strategy):
+    """Merges a batch into the table by key.
+
+    With ``ties: content`` the table is the same for every cut of the rows into batches, every order of these, and
+    however often one is delivered; of rows that are wholly alike, the one that came first stays.
+    Of the table, rows whose key the batch has are read; the others pass by.
+    """
+
+    Config = MergeOptions
+
+    def __init__(self, config: MergeOptions) -> None:
+        self._config = config
+
+    @property
+    def columns(self) -> Mapping[str, Sequence[str]]:
+        config = self._config
+        return {"dedup_key": config.dedup_key, **({"sort_by": config.sort_by} if config.sort_by else {})}
+
+    @property
+    def unique_by(self) -> tuple[str, ...]:
+        return self._config.dedup_key
+
+    @property
+    def rules(self) -> Sequence[Mapping[str, Any]]:
+        return [
+            {
+                "name": f"dedup_key_{column}_is_known",
+                "predicate": f"{_quoted(column)} IS NOT NULL",
+                "on_fail": "quarantine",
+            }
+            for column in self._config.dedup_key
+        ]
+
+    def settle(self, rows: pl.LazyFrame, table: pl.LazyFrame | None, everything: Callable[[], pl.LazyFrame]) -> Settled:
+        """The winners among the rows of one key are added, and the table's row goes where it loses.
+
+        Nulls: a row with a null in its key meets no other and is added.
+        Memory: key, ``sort_by`` and two numbers for each row of the batch, and the texts of tied rows.
+        Errors: ConfigError for a key or ``sort_by`` that cannot be compared; StageFailed for a table that holds a key
+        twice.
+        """
+        batch = _Batch(self._config, rows, table)
+        given_way = batch.lost()
+        if table is None:
+            return Settled(batch.without(given_way), batch.told(given_way), batch.key)
+        met = batch.met(table)
+        beaten = met.filter(pl.col(REASON).is_not_null())
+        gone = pl.concat([given_way, beaten.select(given_way.columns)])
+        replaced = met.filter(pl.col(REASON).is_null()).select(*batch.key, TABLE_FILE)
+        return Settled(batch.without(gone), batch.told(gone), batch.key, replaced.lazy())
+
+
+_NUMBER = "_merge_number"
+
+
+class _Batch:
+    """The rows of a batch, and of each what is needed to rank it."""
+
+    def __init__(self, config: MergeOptions, rows: pl.LazyFrame, table: pl.LazyFrame | None) -> None:
+        self.key = config.dedup_key
+        order = tuple(column for column in config.sort_by if column not in self.key)
+        self._ranking = Ranking(order, config.keep, config.ties)
+        self._rows = rows.with_row_index(PLACE)
+        schema, self._held = rows.collect_schema(), pl.Schema() if table is None else table.collect_schema()
+        everywhere = user_columns({**schema, **self._held}, (*self.key, *order))
+        # By name: the table's columns may stand in another order than the batch's.
+        self._content = sorted(column for column in everywhere if column != TABLE_FILE)
+        self._ids = [ROW_ID] if ROW_ID in schema else []
+        compared = [comparable("dedup_key", column, schema, self._held) for column in self.key]
+        compared += [comparable("sort_by", column, schema, self._held) for column in order]
+        self._number = pl.struct(self.key).hash().alias(_NUMBER)
+        self._known = self._rows.drop_nulls(self.key).select(PLACE, *self._ids, *compared).collect()
+
+    def lost(self) -> pl.DataFrame:
+        """The rows that are not the best of their key in the batch, with ``REASON``; the best alone are known then."""
+        key = list(self.key)
+        # By a number first: most keys come once.
+        alike = self._known.filter(self._number.is_duplicated())
+        often = alike.group_by(key).len().filter(pl.col("len") > 1)
+        if not often.height:
+            return self._told(self._known.clear())
+        rivals = self._known.join(often, on=key, how="semi")
+        if self._ranking.ties == "content":
+            tied = rivals.filter(pl.len().over([*key, *self._ranking.order]) > 1)
+            rivals = rivals.join(texts(self._rows, tied, [PLACE], self._content), on=PLACE, how="left")
+        best = self._ranking.best(rivals, key)
+        lost = rivals.join(best, on=PLACE, how="anti")
+        self._known = self._known.join(lost, on=PLACE, how="anti")
+        return self._told(lost)
+
+    def _told(self, lost: pl.DataFrame) -> pl.DataFrame:
+        return lost.select(PLACE, *self._ids, *self.key, pl.lit("duplicate in the batch").alias(REASON))
+
+    def met(self, table: pl.LazyFrame) -> pl.DataFrame:
+        """The rows whose key the table has, with the file of that row, and ``REASON`` where they give way to it."""
+        key, order = list(self.key), self._ranking.order
+        theirs = [comparable("sort_by", column, self._held, self._held).alias(OLD + column) for column in order]
+        # What is delivered twice is tied: to read the table a second time for its content would cost as much again.
+        content = [c for c in self._content if c in self._held] if self._ranking.reads_content else []
+        candidates = table.select(*key, *theirs, TABLE_FILE, *content, self._number)
+        # Numbers are met quicker than texts. The right side of a semi join is the one that is held in memory.
+        numbers = self._known.select(self._number).lazy()
+        near = candidates.join(numbers, on=_NUMBER, how="semi").drop(_NUMBER).collect()
+        met = self._known.join(near.drop(content), on=key, how="inner").with_columns(self._ranking.by_order())
+        _check_once(met, key)
+        tied = met.filter(pl.col(REASON) == "")
+        if not tied.height:
+            return met
+        if self._ranking.reads_content:
+            ours = texts(self._rows, tied, [PLACE], self._content)
+            held = texts(near.lazy(), tied, key, self._content).rename({TEXT: OLD + TEXT})
+            tied = tied.join(ours, on=PLACE, how="left").join(held, on=key, how="left")
+        settled = tied.with_columns(self._ranking.by_content()).select(met.columns)
+        return pl.concat([met.filter(pl.col(REASON).is_null() | (pl.col(REASON) != "")), settled])
+
+    def without(self, gone: pl.DataFrame) -> pl.LazyFrame:
+        """The rows that are not ``gone``, in order of arrival."""
+        kept = self._rows.join(gone.select(PLACE).lazy(), on=PLACE, how="anti", maintain_order="left")
+        return kept.drop(PLACE)
+
+    def told(self, gone: pl.DataFrame) -> pl.LazyFrame:
+        """The rows that are ``gone``, with the reason: their id and key, where that leads to the row itself."""
+        if self._ids:
+            return gone.sort(PLACE).drop(PLACE).lazy()
+        reasons = gone.select(PLACE, REASON).lazy()
+        return self._rows.join(reasons, on=PLACE, how="inner", maintain_order="left").drop(PLACE)
+
+
+def _check_once(met: pl.DataFrame, key: list[str]) -> None:
+    twice = met.height - met[PLACE].n_unique()
+    if twice:
+        raise StageFailed(
+            f"strategy 'polars_merge': the table holds {twice} rows more than combinations of its key {', '.join(key)}, so it was "
+            "not written by this strategy and key; compute it anew (--full), or name a table that has no rows yet"
+        )
+
+
+def _quoted(column: str) -> str:
+    escaped = column.replace('"', '""')
+    return f'"{escaped}"'

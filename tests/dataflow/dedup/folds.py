@@ -1,0 +1,67 @@
+"""A table in memory that batches are settled with, as the engine does it with files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from dataflow.dedup import REASON, TABLE_FILE, Strategy
+from dataflow.model.values import ROW_ID
+
+
+@dataclass
+class Fold:
+    """The rows of a table with the file that each is in, and what became of the rows of all batches so far."""
+
+    strategy: Strategy
+    rows: pl.DataFrame | None = None
+    dropped: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    notes: list[str] = field(default_factory=list[str])
+    batches: int = 0
+    rewritten: int = 0
+    """Rows of the table that were replaced."""
+
+    def settle(self, batch: pl.DataFrame) -> pl.DataFrame:
+        """Settle one batch; returns the rows that it added."""
+        rows = self.strategy.derive(batch.lazy())
+        table = None if self.rows is None or not self.rows.height else self.rows.lazy()
+        settled = self.strategy.settle(rows, table, lambda: rows)
+        added = settled.added.collect()
+        assert TABLE_FILE not in added.columns
+        gone = 0
+        if settled.dropped is not None:
+            dropped = settled.dropped.collect()
+            assert dropped[REASON].null_count() == 0
+            gone = dropped.height
+            self.dropped.append(dropped)
+            if ROW_ID in batch.columns:
+                assert sorted(batch[ROW_ID]) == sorted([*added[ROW_ID], *dropped[ROW_ID]])
+        assert batch.height == added.height + gone
+        survivors = [] if self.rows is None or settled.overwrites else [self.rows]
+        if settled.replaced is not None and survivors:
+            assert not settled.overwrites
+            leaving = settled.replaced.collect()
+            self.rewritten += leaving.height
+            left = survivors[0].join(leaving, on=[*settled.identity, TABLE_FILE], how="anti", maintain_order="left")
+            assert survivors[0].height - leaving.height == left.height
+            survivors = [left]
+        file = pl.lit(f"{self.batches}").alias(TABLE_FILE)
+        carried = [] if settled.rewritten is None else [settled.rewritten.collect().with_columns(file)]
+        # Two files for each batch, so that a key is looked for in more than one place.
+        halves = pl.concat_str(file, pl.int_range(pl.len()) % 2, separator="-").alias(TABLE_FILE)
+        self.rows = pl.concat([*survivors, *carried, added.with_columns(halves)])
+        self.notes += settled.notes
+        self.batches += 1
+        return added
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many rows were dropped, by reason."""
+        return dict(pl.concat(self.dropped)[REASON].value_counts().sort(REASON).iter_rows())
+
+    def table(self, *without: str) -> pl.DataFrame:
+        """The table's rows in an order of their own, without ``without``."""
+        assert self.rows is not None
+        plain = self.rows.drop(TABLE_FILE, *without)
+        return plain.sort(plain.columns)
