@@ -42,7 +42,7 @@ def ending(report: StageReport) -> str:
     """How a stage ended, in a few words."""
     if report.state == "published":
         outcome = f", {report.verdict.outcome}" if report.verdict else ""
-        return f"published {report.counts.published:,} rows{outcome}"
+        return f"published {count(report.counts.published, 'row')}{outcome}"
     return f"{report.state.replace('_', ' ')}: {report.error or report.reason}"
 
 
@@ -109,6 +109,8 @@ class Lines:
                 return count(event.total, "stage")
             case "waiting" | "repaired":
                 return f"{event.kind}: {event.text}"
+            case "pulled":
+                return f"{event.stage}: {event.text}"
             case "stage_started":
                 return f"{event.stage}: {event.total} to do ({event.text})"
             case "unit_staged" if _worth_a_line(event.done, event.total):
@@ -156,6 +158,8 @@ class Bars:
                 self._progress.update(self._run, total=event.total, text="")
             case "waiting" | "repaired":
                 self._progress.update(self._run, text=f"{event.kind}: {event.text}")
+            case "pulled" if event.stage is not None:
+                self._progress.update(self._bar(event.stage), text=event.text)
             case "stage_planned" | "stage_started" if event.stage is not None:
                 self._progress.update(self._bar(event.stage), total=max(event.total, 1), text=event.text)
             case "unit_staged" if event.stage is not None:

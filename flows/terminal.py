@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -10,7 +11,7 @@ import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Literal, cast
+from typing import IO, Annotated, Literal, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -18,6 +19,7 @@ from rich.console import Console
 from dataflow import Engine, RunReport, Workflow
 from dataflow.config import Environment, Flags, Loaded, load_document
 from dataflow.errors import BooksUnbalanced, ConfigError, DataFlowError, PlanError
+from dataflow.model.secrets import redacted
 from flows.display import Output, display_on
 from flows.logs import start_logging
 from flows.summary import print_report, report_json
@@ -153,6 +155,10 @@ def _interface() -> str:
     return f"{here}uv run prefect server start, then open http://127.0.0.1:4200; this run is listed there"
 
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
+
+
 @dataclass
 class Outcome:
     """How a command ends."""
@@ -161,8 +167,22 @@ class Outcome:
     error: str | None = None
 
     def tell(self, message: str, word: str = "error: ") -> None:
-        self.error = message
-        _tell(message, word)
+        self.error = redacted(message)
+        _tell(self.error, word)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process; after Ctrl-C at once.
+
+    Python would wait for every thread, and one that asks a source which does not answer may never end. What it leaves
+    is what a run that was killed leaves: the next one finishes or sweeps it.
+    """
+    if code == INTERRUPTED:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            Output(stream).flush()
+        os._exit(code)
+    raise SystemExit(code)
 
 
 @contextlib.contextmanager
@@ -174,7 +194,7 @@ def errors_told(*, debug: bool) -> Generator[Outcome]:
         return
     except KeyboardInterrupt:
         outcome.tell("interrupted; what is published stays, the next run finishes or sweeps the rest", "")
-        outcome.code = 130
+        outcome.code = INTERRUPTED
     except (ConfigError, PlanError) as error:
         outcome.code = 1 if isinstance(error, BooksUnbalanced) else 2
         outcome.tell(str(error))

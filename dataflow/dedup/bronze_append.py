@@ -67,6 +67,10 @@ class BronzeAppend(Strategy):
     def partition_by(self) -> tuple[str, ...]:
         return (PARTITION_DATE,) if self._config.partition_date else ()
 
+    @property
+    def retells(self) -> Mapping[str, Sequence[str]]:
+        return {PARTITION_DATE: (self._config.partition_date,)} if self._config.partition_date else {}
+
     def derive(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """``rows`` with ``composite_hash``, ``payload_hash`` and, where it is asked for, ``partition_date``.
 
@@ -74,7 +78,7 @@ class BronzeAppend(Strategy):
         Errors: ConfigError for columns that the rows have already, and for a ``partition_date`` that tells no day.
         """
         schema, config = rows.collect_schema(), self._config
-        check_free("bronze_append", schema, self._added(schema))
+        check_free("bronze_append", schema, [*self._added(schema), DUPLICATE_OF])
         composite, payload = self._hashed(schema)
         derived = [
             row_hash(composite, schema, config.hash_algorithm).alias(COMPOSITE_HASH),
@@ -97,7 +101,11 @@ class BronzeAppend(Strategy):
             )
         pairs = _copies(rows, self._hashed(schema)[0], schema)
         marked = rows.join(pairs.lazy(), on=ROW_ID, how="left", maintain_order="left")
-        notes = (f"copies of others in their batch, marked in {DUPLICATE_OF}: {pairs.height}",) if pairs.height else ()
+        notes = (
+            (f"{pairs.height:,} of the rows copy others of their batch, as {DUPLICATE_OF} tells",)
+            if pairs.height
+            else ()
+        )
         return Settled(added=marked, notes=notes)
 
     def _hashed(self, schema: pl.Schema) -> tuple[list[str], list[str]]:

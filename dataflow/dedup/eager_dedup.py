@@ -54,7 +54,7 @@ class EagerDedup(Strategy):
         Errors: ConfigError for rows that have such a column already.
         """
         schema = rows.collect_schema()
-        check_free("eager_dedup", schema, [COMPOSITE_HASH])
+        check_free("eager_dedup", schema, [COMPOSITE_HASH, _PLACE])
         hashed = self._config.hash_columns or user_columns(schema)
         return rows.with_columns(row_hash(hashed, schema, self._config.hash_algorithm).alias(COMPOSITE_HASH))
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import Field
 
-from dataflow.dedup.columns import user_columns
+from dataflow.dedup.columns import check_free, user_columns
 from dataflow.dedup.ranking import OLD, PLACE, TEXT, Ranking, comparable, texts
 from dataflow.dedup.registry import register_strategy
 from dataflow.dedup.strategy import REASON, TABLE_FILE, Settled, Strategy
@@ -65,6 +65,10 @@ class PolarsMerge(Strategy):
             }
             for column in self._config.dedup_key
         ]
+
+    def derive(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        check_free("polars_merge", rows.collect_schema(), (PLACE,))
+        return rows
 
     def settle(self, rows: pl.LazyFrame, table: pl.LazyFrame | None, everything: Callable[[], pl.LazyFrame]) -> Settled:
         """The winners among the rows of one key are added, and the table's row goes where it loses.

@@ -68,6 +68,10 @@ class Scd2(Strategy):
         return {"key": config.key, "effective_at": (config.effective_at,), "tracked": config.tracked or ()}
 
     @property
+    def retells(self) -> Mapping[str, Sequence[str]]:
+        return dict.fromkeys((AT, UNTIL, MARK), (self._config.effective_at,))
+
+    @property
     def unique_by(self) -> tuple[str, ...]:
         return (*self._config.key, AT)
 
@@ -81,7 +85,7 @@ class Scd2(Strategy):
 
     def derive(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         schema, column = rows.collect_schema(), self._config.effective_at
-        check_free("scd2", schema, (AT, UNTIL, CURRENT, MARK))
+        check_free("scd2", schema, (AT, UNTIL, CURRENT, MARK, CONTENT, REST, REF, _BEGINS, _ENDS))
         return rows.with_columns(_instant(column, schema[column]).alias(AT))
 
     def settle(self, rows: pl.LazyFrame, table: pl.LazyFrame | None, everything: Callable[[], pl.LazyFrame]) -> Settled:

@@ -63,6 +63,11 @@ class Strategy(Protocol):
         return ()
 
     @property
+    def retells(self) -> Mapping[str, Sequence[str]]:
+        """By column that the strategy adds: those whose values can be read from it, so that it is as personal as they are."""
+        return {}
+
+    @property
     def unique_by(self) -> tuple[str, ...]:
         """The columns of which the table holds each combination once; empty where it does not."""
         return ()

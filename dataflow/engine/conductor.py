@@ -5,8 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,12 +25,12 @@ from dataflow.engine.reports import Reports
 from dataflow.engine.runner import Future, Runner, Step, Verb
 from dataflow.engine.seams import Seam, reach
 from dataflow.engine.stage import stage_units
-from dataflow.engine.usage import Work, perform, total, usage_of
+from dataflow.engine.usage import Spent, Work, perform, usage_of
 from dataflow.errors import LakeError, LeaseLost
 from dataflow.lake import manifests as manifest_store
 from dataflow.lake.lease import HeldLease
 from dataflow.lake.state import Files, Judgement, Outputs
-from dataflow.model import Manifest, Staged, StageReport, Usage, Verdict, digest
+from dataflow.model import Manifest, Staged, StageReport, Verdict, digest
 from dataflow.plan import PlannedUnit, StagePlan
 from dataflow.quality.gate import prewarm
 from dataflow.workflow import Stage
@@ -71,7 +70,7 @@ class Conductor:
         self.observe = observe
         self._progress: dict[str, Progress] = {}
         self._pulling: dict[str, tuple[Future, float]] = {}
-        self._used: defaultdict[str, list[Usage]] = defaultdict(list)
+        self._spent = Spent(reports.run_id)
         self._published: dict[str, Future] = {}
         self._done: queue.Queue[tuple[str, Verb, Future]] = queue.Queue()
 
@@ -132,20 +131,20 @@ class Conductor:
         except (Exception, SystemExit) as error:
             if stage.name in self._progress:
                 raise
-            self._note_usage(stage.name, usage_of(error))
+            self._spent.note(stage.name, usage_of(error))
             self._finish(self.reports.failed(stage, error, time.perf_counter() - began))
 
     def _pull(self, stage: Stage, began: float) -> None:
         """Ask a source that has to be asked; what it answers is planned once it is there."""
-        about = self.planning.source(stage), stage, self.planning.lake, self.workflow.name
         step = Step(stage.name, "stage", "pull", stage.retry)
+        about = self.planning.asked(stage), stage, self.planning.lake, self.workflow.name
         self._pulling[stage.name] = self._start(stage, step, pull, *about), began
 
     def _pulled(self, stage: Stage) -> None:
         future, began = self._pulling.pop(stage.name)
         with self._failures(stage, began):
             text, usage = future.result()
-            self._note_usage(stage.name, usage)
+            self._spent.note(stage.name, usage)
             self.observe(Event("pulled", stage.name, text=text))
             reach(Seam.PULLED, stage.name)
             self._plan(stage, began)
@@ -195,30 +194,22 @@ class Conductor:
     def _submit(self, progress: Progress, step: Step, function: Any, *args: Any, after: Sequence[Future]) -> None:
         progress.futures.append(self._start(progress.job.stage, step, function, *args, after=after))
 
-    def _start(
-        self, stage: Stage, step: Step, function: Callable[..., Any], *args: Any, after: Sequence[Future] = ()
-    ) -> Future:
-        unit, private = step.label or None, bool(stage.pii)
-        work = Work(self.reports.run_id, stage.name, step.name, unit, private, step.retry.attempts)
+    def _start(self, stage: Stage, step: Step, function: Any, *args: Any, after: Sequence[Future] = ()) -> Future:
+        work = Work.of(step, self.reports.run_id, private=bool(stage.pii))
         future = self.runner.submit(step, perform, work, function, *args, after=after)
         future.add_done_callback(lambda _: self._done.put((stage.name, step.verb, future)))
         return future
-
-    def _note_usage(self, stage: str, usage: Usage | None) -> None:
-        # A step whose result is taken over from an earlier run took nothing of this one.
-        if usage is not None and usage.run_id == self.reports.run_id:
-            self._used[stage].append(usage)
 
     def _take(self, name: str, verb: Verb, future: Future) -> None:
         progress = self._progress[name]
         try:
             result, usage = future.result()
-            self._note_usage(name, usage)
+            self._spent.note(name, usage)
         except (LeaseLost, KeyboardInterrupt):
             raise
         except (Exception, SystemExit) as error:
             progress.error = progress.error or error
-            self._note_usage(name, usage_of(error))
+            self._spent.note(name, usage_of(error))
             result = None
         if verb == "stage":
             progress.waiting_for -= 1
@@ -239,9 +230,8 @@ class Conductor:
 
     def _audit(self, progress: Progress) -> None:
         step = self._step(progress.job.stage, "audit")
-        self._submit(
-            progress, step, audit_batch, progress.job, tuple(progress.manifests), after=tuple(progress.futures)
-        )
+        batch = progress.job, tuple(progress.manifests)
+        self._submit(progress, step, audit_batch, *batch, after=tuple(progress.futures))
 
     def _judge(self, progress: Progress, verdict: Verdict) -> None:
         progress.verdict = verdict
@@ -289,7 +279,7 @@ class Conductor:
 
     def _finish(self, report: StageReport) -> None:
         self._progress.pop(report.stage, None)
-        report = report.model_copy(update=total(self._used.pop(report.stage, ())))
+        report = report.model_copy(update=self._spent.by(report.stage))
         self.reports.add(report)
         self.observe(
             Event(

@@ -16,7 +16,8 @@ from dataflow.lake.state import LateStep
 from dataflow.lineage.row_ids import Carried
 from dataflow.model import SOURCE_FILE, FileRole, Unit, is_row_id
 from dataflow.plan import StagePlan
-from dataflow.sources import Source
+from dataflow.quality.routing import Routed, route_rows
+from dataflow.sources import LINE, RAW, Source
 from dataflow.workflow import Stage
 
 BATCH_ID = "_batch_id"
@@ -24,6 +25,8 @@ READABLE = "readable"
 """The rule that rows break which could not be read."""
 QUARANTINE_ID = "_quarantine_id"
 """The name of a quarantined row: its batch, its unit, and a number."""
+QUARANTINE = ("_rules", "_reason", "_quarantined_at", QUARANTINE_ID, LINE, RAW)
+"""What a row of a source has beside its columns where it is set aside."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,12 @@ class StageJob:
     def lookups(self) -> dict[str, pl.LazyFrame]:
         """The rows of the tables that rules refer to."""
         return {name: self.lake.scan(snapshot) for name, snapshot in self.references.items()}
+
+    def routed(self, produced: pl.LazyFrame) -> Routed:
+        """``produced``, with the columns that the strategy adds, along the routes of the gate."""
+        stage = self.stage
+        derive = stage.strategy.strategy.derive if stage.strategy else None
+        return route_rows(produced, stage.gate, at=self.started_at, references=self.lookups(), derive=derive)
 
     def arrival(self, path: str) -> tuple[int, str]:
         """Orders the files of an input by the arrival of their rows: by file id, else by the run that wrote them."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
-from dataflow.engine.job import BATCH_ID, StageJob, is_system
+from dataflow.engine.job import BATCH_ID, QUARANTINE, StageJob, is_system
 from dataflow.engine.writing import Writing
 from dataflow.errors import ConfigError, SourceCorrupt
 from dataflow.model import ROW_ID, ROWS_PER_FILE, SOURCE_FILE, Manifest, RowCounts
 from dataflow.plan import PlannedUnit
+from dataflow.sources import BROKEN
 
 
 def land_unit(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
@@ -18,7 +19,7 @@ def land_unit(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest
     """
     assert job.source is not None
     assert planned.item is not None
-    if taken := [c for c in job.contract if is_system(c)]:
+    if taken := [c for c in job.contract if is_system(c) or c in (BROKEN, *QUARANTINE)]:
         raise ConfigError(
             f"source {job.stage.name!r}: column {taken[0]!r} has a name that dataflow keeps for itself; rename it in the file",
             stage=job.stage.name,

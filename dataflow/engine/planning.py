@@ -12,7 +12,7 @@ import polars as pl
 from dataflow.engine.admission import cut_windows
 from dataflow.engine.job import StageJob, is_system, user_schema
 from dataflow.engine.paths import not_taken
-from dataflow.engine.pulling import attach
+from dataflow.engine.pulling import attach, check_forgotten
 from dataflow.errors import ConfigError, LakeCorrupt, PlanError
 from dataflow.lake.lake import Lake, Snapshot
 from dataflow.lake.state import FileRecord, Outputs, PipelineState, file_key
@@ -79,6 +79,17 @@ class Planning:
     def is_pulled(self, stage: Stage) -> bool:
         """Whether the stage's source has to be asked before there is anything to plan."""
         return stage.kind == "source" and isinstance(self.source(stage), SpooledSource)
+
+    def asked(self, stage: Stage) -> Source:
+        """The stage's source, which may be asked for what is new.
+
+        Errors: LakeCorrupt where what it was asked before is forgotten: all of it would come and be landed once more.
+        """
+        source = self.source(stage)
+        assert isinstance(source, SpooledSource)
+        if stage.name in self._pinned and source.spool.number() == 0:
+            check_forgotten(source.spool, (f.name for f in self.state.files.values() if f.source == stage.name))
+        return source
 
     def learn(self, records: Sequence[FileRecord]) -> None:
         """Take note of files that were reserved in the journal."""

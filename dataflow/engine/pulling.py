@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dataflow.errors import SourceError
 from dataflow.lake.lake import Lake
 from dataflow.lake.spool import Spool
@@ -15,6 +17,12 @@ def attach(source: Source, stage: Stage, lake: Lake, pipeline: str) -> None:
     """Give a source that is pulled its place in the lake; planning reads what is there."""
     if isinstance(source, SpooledSource):
         source.attach(Spool(lake, pipeline, stage.name))
+
+
+def check_forgotten(spool: Spool, landed: Iterable[str]) -> None:
+    """Refuse to ask anew for what was landed from a spool that is empty now."""
+    if lost := next((name for name in landed if name.startswith(f"{spool.folder}/")), None):
+        raise spool.corrupt(lost.rsplit("/", 1)[-1], "it was landed, but the whole spool is gone")
 
 
 def pull(source: Source, stage: Stage, lake: Lake, pipeline: str) -> str | None:

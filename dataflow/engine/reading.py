@@ -14,7 +14,6 @@ from dataflow.lake.lake import ActiveFile
 from dataflow.lineage.row_ids import row_id_column
 from dataflow.model import ROW_ID
 from dataflow.plan import PlannedUnit
-from dataflow.quality.routing import route_rows
 from dataflow.workflow import Stage
 
 
@@ -31,8 +30,7 @@ def every_row(job: StageJob) -> pl.LazyFrame:
     """All rows that the stage's strategy was ever given, by this batch and earlier ones, derived, without those set aside."""
     assert job.stage.strategy is not None
     inputs = {name: _arrived(job, name, snapshot.files) for name, snapshot in job.inputs.items()}
-    rows = job.stage.strategy.strategy.derive(produced_rows(job, shown(job, inputs)))
-    return route_rows(rows, job.stage.gate, at=job.started_at, references=job.lookups()).good
+    return job.routed(produced_rows(job, shown(job, inputs))).good
 
 
 def as_produced(job: StageJob, rows: pl.LazyFrame) -> pl.LazyFrame:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from dataflow.dedup import TABLE_FILE, Settled
+from dataflow.dedup import REASON, TABLE_FILE, Settled
 from dataflow.engine.job import StageJob
 from dataflow.engine.writing import Writing
-from dataflow.errors import BooksUnbalanced, StageFailed
+from dataflow.errors import BooksUnbalanced, ConfigError, StageFailed
 from dataflow.lake.lake import Snapshot
 from dataflow.model import RowCounts
 from dataflow.workflow.strategies import as_they_are
@@ -41,7 +41,14 @@ def settle(writing: Writing, produced: pl.LazyFrame, everything: Callable[[], pl
     job = writing.job
     assert job.stage.strategy is not None
     strategy = job.stage.strategy.strategy
-    rows = writing.sink_aside_by_rules(strategy.derive(produced))
+    if taken := [name for name in (TABLE_FILE, REASON) if name in produced.collect_schema()]:
+        raise ConfigError(
+            f"stage {job.stage.name!r}: its rows have a column {taken[0]!r}, a name that strategies keep for themselves; "
+            "rename it before, in a stage with a function",
+            stage=job.stage.name,
+            column=taken[0],
+        )
+    rows = writing.sink_aside_by_rules(produced)
     if job.stage.function is not as_they_are:
         # Asked twice, a function may give its rows in another order, or other rows.
         rows = writing.written_down(rows)

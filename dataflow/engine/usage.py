@@ -6,7 +6,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any
 import psutil
 
 from dataflow.engine.logs import failure, log, within
+from dataflow.engine.runner import Step
 from dataflow.model import Usage
 
 INTERVAL_SECONDS = 0.05
@@ -111,6 +113,10 @@ class Work:
     private: bool = False
     attempts: int = 1
 
+    @classmethod
+    def of(cls, step: Step, run_id: str, *, private: bool) -> Work:
+        return cls(run_id, step.stage, step.name, step.label or None, private, step.retry.attempts)
+
 
 def perform(work: Work, function: Callable[..., Any], *args: Any) -> tuple[Any, Usage]:
     """Run a step where this is called; answer what it answers, and what it took."""
@@ -145,10 +151,22 @@ def _tell_failure(work: Work, step: Measured, error: Exception) -> None:
     )
 
 
-def total(usages: Iterable[Usage]) -> dict[str, Any]:
-    """What several steps took, as fields of their stage's report."""
-    steps = list(usages)
-    return {
-        "cpu_seconds": sum(step.cpu_seconds for step in steps),
-        "peak_memory_bytes": max((step.peak_memory_bytes for step in steps), default=0),
-    }
+class Spent:
+    """What the steps of a run took, stage by stage."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._steps: defaultdict[str, list[Usage]] = defaultdict(list)
+
+    def note(self, stage: str, usage: Usage | None) -> None:
+        """Add a step of ``stage``, unless its result was taken over from an earlier run, or nobody knows."""
+        if usage is not None and usage.run_id == self._run_id:
+            self._steps[stage].append(usage)
+
+    def by(self, stage: str) -> dict[str, Any]:
+        """What the steps of ``stage`` took together, as fields of its report."""
+        steps = self._steps[stage]
+        return {
+            "cpu_seconds": sum(step.cpu_seconds for step in steps),
+            "peak_memory_bytes": max((step.peak_memory_bytes for step in steps), default=0),
+        }

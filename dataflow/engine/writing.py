@@ -18,7 +18,6 @@ from dataflow.lake.schema import from_json
 from dataflow.lake.staging import Sink, stage
 from dataflow.model import FileRole, Manifest, RowCounts, StagedFile, Unit
 from dataflow.plan import PlannedUnit
-from dataflow.quality.routing import route_rows
 from dataflow.sources import BROKEN, LINE, RAW
 
 
@@ -59,7 +58,7 @@ class Writing:
     def sink_aside_by_rules(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """Stage the rows that the gate's rules set aside, and those that they repair as they were; return the good ones."""
         job = self.job
-        routed = route_rows(frame, job.stage.gate, at=job.started_at, references=job.lookups())
+        routed = job.routed(frame)
         if routed.quarantined is not None:
             aside = routed.quarantined
             if job.stage.kind == "source":
@@ -83,7 +82,8 @@ class Writing:
             pl.col(LINE).cast(pl.Int64),
             pl.col(RAW).cast(pl.String),
         )
-        shared = frame.cache()
+        # Polars reads what is below once for both, but only where neither filter can be pushed past this.
+        shared = frame.map_batches(_same, predicate_pushdown=False, projection_pushdown=False, streamable=True).cache()
         kept = [c for c in frame.collect_schema() if c not in (BROKEN, LINE, RAW)]
         broken = self._numbered(shared.filter(why.is_not_null()).select(*kept, *told), "broken-")
         self.sink(broken, side_table(self.job.stage.name, "quarantine"), "broken")
@@ -240,3 +240,7 @@ def _instant(value: Any) -> datetime | None:
     if not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _same(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows

@@ -118,7 +118,7 @@ class Spool:
             # It may have been pulled since; all records are read for that, so not for each file.
             self.files()
         if name not in self._known:
-            raise self._corrupt(name, "no record names it")
+            raise self.corrupt(name, "no record names it")
         return self._known[name]
 
     def scan(self, name: str, row_index: str) -> pl.LazyFrame:
@@ -131,7 +131,7 @@ class Spool:
             place = self._place(name)
             size = self.lake.fs.size(place) if self.lake.fs.exists(place) else None
         if size != file.size_bytes:
-            raise self._corrupt(name, "it is gone" if size is None else f"it has {size} bytes, not those written")
+            raise self.corrupt(name, "it is gone" if size is None else f"it has {size} bytes, not those written")
         rows = pl.scan_parquet(
             f"{self.uri}/{name}",
             row_index_name=row_index,
@@ -142,7 +142,7 @@ class Spool:
         try:
             rows.collect_schema()
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise self._corrupt(name, f"it cannot be read: {str(error).splitlines()[0]}") from error
+            raise self.corrupt(name, f"it cannot be read: {str(error).splitlines()[0]}") from error
         return rows
 
     def _remove(self, names: list[str]) -> None:
@@ -203,7 +203,7 @@ class Spool:
         whole = max((n for n in numbers if n % _WHOLE == 0), default=1)
         wanted = list(range(whole, numbers[-1] + 1)) if numbers else []
         if lost := next((n for n in wanted if n not in numbers), None):
-            raise self._corrupt(f"{lost:06d}.json", "it is gone")
+            raise self.corrupt(f"{lost:06d}.json", "it is gone")
         places = {self._place(f"{n:06d}.json"): n for n in wanted}
         with storage_errors(self.uri):
             # All at once: an object store takes as long for one.
@@ -218,7 +218,7 @@ class Spool:
         try:
             return Record.model_validate_json(content)
         except ValidationError as error:
-            raise self._corrupt(f"{number:06d}.json", f"it cannot be read: {error.errors()[0]['msg']}") from error
+            raise self.corrupt(f"{number:06d}.json", f"it cannot be read: {error.errors()[0]['msg']}") from error
 
     def _numbers(self) -> list[int]:
         return sorted(int(name[:-5]) for name in self._listed() if _is_record(name))
@@ -232,7 +232,8 @@ class Spool:
     def _place(self, name: str) -> str:
         return self.lake.path(*self.folder.split("/"), name).rstrip("/")
 
-    def _corrupt(self, name: str, why: str) -> LakeCorrupt:
+    def corrupt(self, name: str, why: str) -> LakeCorrupt:
+        """The error that says what is wrong with a file, and what to do."""
         return LakeCorrupt(
             f"{self.uri}/{name}: {why}; what source {self.stage!r} was pulled is known there alone. Restore the file, or remove "
             f"{self.uri} and {self.lake.table_uri(self.stage)} and run with --full to pull everything again",

@@ -7,10 +7,10 @@ and carries the run's, so that what a dead run left behind can be told apart.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import quote
 
 import polars as pl
 
@@ -24,7 +24,8 @@ from dataflow.lake.schema import conform, storable, to_delta
 from dataflow.model import FileRole, StagedFile, Unit
 
 Compression = Literal["zstd", "snappy", "lz4", "gzip", "uncompressed"]
-_FOLDER_CHARACTERS = 60
+_FOLDER_CHARACTERS = 120
+_NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _PARTITIONABLE = (pl.String, pl.Date, pl.Boolean, pl.Int8, pl.Int16, pl.Int32, pl.Int64)
 
 
@@ -169,13 +170,13 @@ def _file_per_partition(sink: Sink) -> pl.PartitionBy:
 
 
 def _folder(values: Mapping[str, str | None]) -> str:
-    # The values that count are in the log and in the files; folder names only help people: they stay plain and short.
-    return "".join(f"{_plain(c)}={_plain('null' if v is None else v)}/" for c, v in values.items())
+    # Polars takes a partition's value from the folder's name, other readers from the log: both must tell the same.
+    return "".join(f"{_named(c)}={_NULL_FOLDER if v is None else _named(v)}/" for c, v in values.items())
 
 
-def _plain(text: str) -> str:
-    # delta-rs escapes more characters than its own look-ups expect ("~" is one): these it leaves alone.
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:_FOLDER_CHARACTERS]
+def _named(text: str) -> str:
+    # delta-rs escapes "~" in the log, but does not expect it to be escaped when it looks a file up.
+    return quote(text, safe="").replace("~", "%7E")[:_FOLDER_CHARACTERS]
 
 
 def sweep(lake: Lake, tables: Sequence[str], run_ids: Sequence[str], keep: Callable[[str], set[str]]) -> int:

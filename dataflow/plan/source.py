@@ -38,7 +38,7 @@ def plan_source(stage: Stage, source: Source, state: PipelineState, *, full: boo
     return StagePlan(
         stage=stage.name,
         action="run" if stale else "skip",
-        reason=_source_reason(stale, found, before, fingerprint, full),
+        reason=_source_reason(stale, found, before, fingerprint, full) + _left(before, planned, fingerprint, full),
         units=stale,
         units_fresh=len(planned) - len(stale),
         inputs={},
@@ -61,3 +61,11 @@ def _source_reason(
     changed = sum(u.unit.partition[0][1] in found.changed for u in stale)
     parts = [count(len(stale) - changed, "new file")] if len(stale) > changed else []
     return ", ".join(parts + ([count(changed, "changed file")] if changed else []))
+
+
+def _left(before: StageState, planned: Sequence[PlannedUnit], fingerprint: str, full: bool) -> str:
+    """What is said of files that are gone where all the others are landed in another way."""
+    gone = len(before.units.keys() - {unit.unit.id for unit in planned})
+    changed = before.seq > 0 and before.fingerprint != fingerprint
+    told = "is not there any more and stays" if gone == 1 else "are not there any more and stay"
+    return f"; {count(gone, 'file')} {told} as landed" if gone and (full or changed) else ""

@@ -105,7 +105,7 @@ def _touched(
         by = stage.partition_by if name in sliced else ()
         found = lake.touched(name, since, until, by)
         if found is None:
-            return None, f"the log of {name} no longer tells what changed since version {since}"
+            return None, f"{name} has other columns since version {since}, or its log no longer tells what changed"
         if found and not by:
             return None, f"{name} changed (version {since} → {until})"
         touched |= found

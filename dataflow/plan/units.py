@@ -88,4 +88,4 @@ def batch_id(stage: str, epoch: int, seq: int) -> str:
 
 def count(number: int, noun: str) -> str:
     """A number of things, in words."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

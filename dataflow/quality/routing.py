@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
@@ -15,6 +15,8 @@ from dataflow.quality.repairs import check_repairs, repaired_value
 from dataflow.quality.rules import SINGLE_ROWS, ValidationRule
 
 References = Mapping[str, pl.LazyFrame]
+Derive = Callable[[pl.LazyFrame], pl.LazyFrame]
+"""Adds columns, each worked out from its row alone."""
 _BROKE, _STILL, _WAS, _FATE = "__gate_broke_{}", "__gate_still_{}", "__gate_was_{}", "__gate_fate"
 _QUARANTINED, _DROPPED, _REPAIRED, _GOOD = 3, 2, 1, 0
 
@@ -31,7 +33,12 @@ class Routed:
 
 
 def route_rows(
-    frame: pl.LazyFrame, rules: Sequence[ValidationRule], *, at: datetime, references: References | None = None
+    frame: pl.LazyFrame,
+    rules: Sequence[ValidationRule],
+    *,
+    at: datetime,
+    references: References | None = None,
+    derive: Derive | None = None,
 ) -> Routed:
     """Good rows, repaired where a rule says how, and those set aside: as they were, with every rule that they broke.
 
@@ -41,18 +48,23 @@ def route_rows(
     the columns of ``frame`` and ``_rules`` (all of the routing rules that the row broke as
     it was), ``_reason`` (the same in words) and ``_quarantined_at``, ``_dropped_at`` or
     ``_repaired_at``. A rule that cannot be evaluated sets no row aside: the gate reports
-    it, and refuses the batch.
+    it, and refuses the batch. The rules see the columns that ``derive`` adds too, which are worked out again
+    from what is repaired.
 
     Shape: (n, c) -> good (m, c), quarantined (q, c + 3), dropped (d, c + 3), where n = m + q + d
     Errors: ConfigError for a repair that cannot be made.
     """
-    schema, tables = frame.collect_schema(), references or {}
+    given, tables = frame.collect_schema(), references or {}
+    frame = derive(frame) if derive else frame
+    schema = frame.collect_schema()
     routing = [r for r in rules if r.route in SINGLE_ROWS and unevaluable(r, schema, tables) is None]
     check_repairs(routing, schema)
     if not routing:
         return Routed(frame)
     marked = _Marked(frame, tuple(schema), {}, frozenset()).checked(routing, tables, _BROKE)
-    final, touched = marked.repaired(routing, tables)
+    repaired, touched = marked.repaired(routing, tables)
+    again = repaired.derived(derive, [column for column in schema if column not in given]) if derive else repaired
+    final = again.checked(again.concerned(routing), tables, _STILL)
     routes = {rule.route for rule in routing}
     fates = [
         (_QUARANTINED, final.breaking(r for r in routing if r.route != "drop")),
@@ -135,14 +147,21 @@ class _Marked:
         return replace(self, frame=frame, flags=flags)
 
     def repaired(self, rules: Sequence[ValidationRule], references: References) -> tuple[_Marked, list[str]]:
-        """With every repair made and every rule checked again that it may concern; and the flags of what was changed."""
+        """With every repair made; and the flags of what was changed."""
         now, touched = self, list[str]()
         repairs = [rule for rule in rules if rule.repair is not None]
         for number, rule in enumerate(repairs):
             now = now.checked(now.concerned([rule]), references, f"__gate_turn_{number}_{{}}")
             touched.append(now.flags[rule.name])
             now = now.changing(rule)
-        return now.checked(now.concerned(rules), references, _STILL), touched
+        return now, touched
+
+    def derived(self, derive: Derive, added: Sequence[str]) -> _Marked:
+        """With the columns ``added`` worked out from what is repaired, the values before that kept."""
+        if not self.changed or not added:
+            return self
+        frame = self.frame.rename({column: _WAS.format(column) for column in added})
+        return replace(self, frame=derive(frame), changed=self.changed | set(added))
 
     def concerned(self, rules: Iterable[ValidationRule]) -> list[ValidationRule]:
         """The rules that read a column which was changed."""

@@ -134,9 +134,11 @@ class FileSource(Source):
     def salvage(self, item: Item, schema: pl.Schema, *, row_index: str) -> pl.LazyFrame | None:
         """The file's rows line by line: what is broken, or does not fit and is to be set aside, is marked.
 
-        Rows are numbered as they stand in the file, broken ones too. None for Parquet, and where there is no header.
-        Errors: while it is read, SchemaDrift where the contract refuses the file for a value.
+        Rows are numbered as they stand in the file, broken ones too, which come after the others of their batch. None for Parquet, and where there is no header.
+        Errors: SourceUnavailable where the file has changed; while it is read, SchemaDrift where the contract refuses it.
         """
+        # Of a file that has changed, what looks broken may be sound.
+        self._listing.check_unchanged(item)
         return self._readers[self._format(item)].salvage(item, self._terms(item, schema), row_index)
 
     def _format(self, item: Item) -> Format:

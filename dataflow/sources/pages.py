@@ -128,7 +128,11 @@ def _instants(name: str, values: list[Any]) -> pl.Series:
         return pl.Series(name, [_text(value) for value in values], pl.String)
     if zoned == {False}:
         return pl.Series(name, [None if v is None else datetime.fromisoformat(v.isoformat()) for v in values])
-    plain = [None if v is None else v.astimezone(UTC).replace(tzinfo=None) for v in values]
+    try:
+        plain = [None if v is None else v.astimezone(UTC).replace(tzinfo=None) for v in values]
+    except OverflowError:
+        # Hours before the year 1, or after 9999.
+        return pl.Series(name, [_text(value) for value in values], pl.String)
     local = [None if v is None else datetime.fromisoformat(v.isoformat()) for v in plain]
     return pl.Series(name, local, pl.Datetime("us")).dt.replace_time_zone("UTC")
 
@@ -156,11 +160,19 @@ def _text(value: Any) -> str | None:
     if isinstance(value, str):
         found = str(value)
     elif isinstance(value, bool | int | float | Mapping | list | tuple):
-        found = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_inner)
+        found = _json(value)
     else:
         found = _inner(value)
     # JSON may hold halves of characters, which no file can.
     return found.encode("utf-8", "backslashreplace").decode()
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_inner)
+    except TypeError:
+        # An object whose keys are no text.
+        return str(value)
 
 
 def _inner(value: Any) -> str:

@@ -60,7 +60,9 @@ def _resolve_stage(draft: Stage, drafts: Mapping[str, Stage], place: Place) -> S
     if draft.incremental and draft.strategy:
         raise as_error([f"{place('incremental')}: is a strategy of its own; leave out it or `strategy`"])
     strategy = merging(draft.incremental) if draft.incremental else draft.strategy
-    stage = replace(draft, inputs=inputs, storage=storage, strategy=strategy)
+    retold = strategy.strategy.retells.items() if strategy else ()
+    personal = [column for column, told in retold if column not in draft.pii and set(told) & set(draft.pii)]
+    stage = replace(draft, inputs=inputs, storage=storage, strategy=strategy, pii=(*draft.pii, *personal))
     problems = [f"{place(*key.split('.'))}: {why}" for key, why in contradictions(stage)]
     if problems:
         raise as_error(problems)

@@ -21,5 +21,6 @@ if __name__ == "__main__":
         print(f"error: {line}", file=sys.stderr)
         raise SystemExit(2)
     from flows.maintenance.replay_command import main
+    from flows.terminal import leave
 
-    raise SystemExit(main())
+    leave(main())

@@ -28,7 +28,7 @@ def broken(orders):
 
 
 def slow(orders):
-    time.sleep(2)
+    time.sleep(90)
     return orders
 """
 YAML = """\

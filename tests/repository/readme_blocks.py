@@ -44,13 +44,13 @@ def python_program(page: str) -> str:
 
 
 def shell_commands(page: str) -> list[tuple[int, str]]:
-    """Line number and text of the commands that run the main job, in the page's order."""
+    """Line number and text of the commands that run the main job, or make what it needs, in the page's order."""
     return [
-        (start + offset, command[command.index(COMMAND) :].split(" #")[0].strip())
+        (start + offset, command[max(0, command.find(COMMAND)) :].split(" #")[0].strip())
         for language, start, text in blocks(page)
         if language in ("bash", "sh", "console")
         for offset, command in enumerate(text.splitlines())
-        if re.search(rf"(^|&& |\$ ){re.escape(COMMAND)}", command)
+        if re.search(rf"^mkdir |(^|&& |\$ ){re.escape(COMMAND)}", command)
     ]
 
 

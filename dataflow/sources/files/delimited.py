@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from dataflow.sources.files.fit import nameless
 from dataflow.sources.files.packing import lines, unpacked
 from dataflow.sources.files.records import records
 
@@ -25,7 +26,7 @@ MOST_COLUMNS = 5_000
 def header(file: Any, separator: str) -> list[str]:
     """The names in the first line.
 
-    Errors: ValueError where there is none, where it is too long, or where a name is twice in it.
+    Errors: ValueError where there is none, where it is too long, or where a name is twice in it or can be no column's.
     """
     with unpacked(file) as stream:
         found = lines(stream)
@@ -45,13 +46,17 @@ def header(file: Any, separator: str) -> list[str]:
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise ValueError(f"column {twice[0]!r} is twice in its header")
+    if (taken := nameless(names)) is not None:
+        raise ValueError(
+            f"{taken!r} in its header can be no column's name{' (is it UTF-16?)' if chr(0) in taken else ''}"
+        )
     return names
 
 
 def check_lengths(file: Any, names: list[str], separator: str) -> None:
     """Look at every line for too few or too many fields; blank lines are let pass.
 
-    Errors: ValueError that names the first such line.
+    Errors: ValueError that tells of the first such line.
     """
 
     def refuse(row: Any) -> str:
@@ -70,5 +75,5 @@ def check_lengths(file: Any, names: list[str], separator: str) -> None:
             if found:
                 break
     if found:
-        row = found[0]
-        raise ValueError(f"its line {row.text!r} has {row.actual_columns} fields, its header {row.expected_columns}")
+        # Not the line itself, which may be personal.
+        raise ValueError(f"a line has {found[0].actual_columns} fields, the header {len(names)}")

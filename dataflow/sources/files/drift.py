@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dataflow.errors import SchemaDrift
 from dataflow.sources.files.fit import Terms
-from dataflow.sources.source import RESCUED
+from dataflow.sources.source import BROKEN, LINE, RAW, RESCUED
 
 _MOST_TOLD = 10
 _LONG_NAME = 60
@@ -18,6 +18,8 @@ def check_columns(found: Sequence[str], terms: Terms, separator: str = ",") -> N
     due = [c for c in terms.schema if c != RESCUED and c not in terms.constants]
     if twice := [c for c in terms.constants if c in found]:
         raise _drift(terms, f"has a column {twice[0]!r}, which `from_name` takes from its name", [], twice)
+    if taken := [c for c in (BROKEN, RAW, LINE) if c in found]:
+        raise _drift(terms, f"has a column {taken[0]!r}, a name that dataflow keeps for itself", [], taken)
     missing = [c for c in due if c not in set(found)]
     extra = [c for c in found if c not in terms.schema]
     if not missing and not extra:

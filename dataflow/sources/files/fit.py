@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,13 +14,13 @@ from dataflow.sources.files.types import Reading, otherwise, readings, type_name
 from dataflow.sources.source import BROKEN, LINE, RAW, RESCUED
 
 Mode = Literal["freeze", "evolve", "discard_row", "discard_value"]
-UNFIT = "_unfit"
-"""Why a row does not fit, in words; null where it does."""
-MOVED = "\1"
-"""What begins the name of a column that holds another column's values in their new type."""
-FRAGMENTS = "\0"
+FRAGMENTS = "\1"
 """What begins the name of a column that holds another column's values as JSON."""
-STRAY = "_stray"
+MOVED = "\2"
+"""What begins the name of a column that holds another column's values in their new type."""
+UNFIT = "\3unfit"
+"""Why a row does not fit, in words; null where it does."""
+STRAY = "\3stray"
 """A column of JSON members of which the contract knows nothing, as text without braces; null where there are none."""
 _MARKS = (BROKEN, RAW, LINE, STRAY, UNFIT)
 _WIDTHS: dict[type[pl.DataType], int] = {
@@ -165,6 +165,11 @@ class Fit:
             return pl.when(wrong).then(pl.concat_str(pl.lit(f"{key}:"), pl.col(fragments)))
         encoded = pl.struct(json_ready(column, schema[column])).struct.json_encode()
         return pl.when(wrong).then(encoded.str.strip_prefix("{").str.strip_suffix("}"))
+
+
+def nameless(names: Iterable[str]) -> str | None:
+    """The first that can be no column's name: Polars panics at NUL, and columns of our own begin with such characters."""
+    return next((name for name in names if name and min(name) < "\t"), None)
 
 
 def json_ready(column: str, dtype: pl.DataType) -> pl.Expr:

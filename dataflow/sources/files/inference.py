@@ -8,6 +8,7 @@ from itertools import islice
 
 import polars as pl
 
+from dataflow.sources.files.fit import nameless
 from dataflow.sources.files.objects import Nested, Number, Value, rows
 from dataflow.sources.files.packing import Line
 
@@ -52,7 +53,7 @@ class Kinds:
         """Whether the name can be a column's: a Delta table does not tell upper from lower case."""
         if name in self._kinds:
             return True
-        if not name or len(self._kinds) >= MOST_COLUMNS or name.lower() in self._spellings:
+        if not name or nameless([name]) or len(self._kinds) >= MOST_COLUMNS or name.lower() in self._spellings:
             return False
         self._spellings.add(name.lower())
         return True

@@ -25,7 +25,7 @@ class Listing:
     def expand(self, path: str) -> list[Item]:
         """The files that a path, folder or pattern means; hidden ones are passed over.
 
-        Errors: SourceUnavailable where it is missing or matches nothing.
+        Errors: SourceUnavailable where it is missing, matches nothing, or cannot be looked at (a loop of links).
         """
         fs, root = self._filesystem(path)
         try:
@@ -33,9 +33,11 @@ class Listing:
         except FileNotFoundError as error:
             # A link that leads nowhere is not the folder that it lies in.
             raise self._none(f"no file {error.filename or path}", path) from error
-        except PermissionError as error:
+        except OSError as error:
             raise SourceUnavailable(
-                f"source {self.source!r}: {path} may not be read: {error}", source=self.source, path=path
+                f"source {self.source!r}: {path} cannot be read: {error}; check the file, or run again",
+                source=self.source,
+                path=path,
             ) from error
         if not items:
             bracket = ", where [[] would stand for a bracket" if "[" in path else ""

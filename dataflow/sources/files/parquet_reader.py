@@ -8,7 +8,7 @@ import polars as pl
 
 from dataflow.lake.schema import storable
 from dataflow.sources.files.drift import check_columns
-from dataflow.sources.files.fit import UNFIT, Fit, Terms, json_ready
+from dataflow.sources.files.fit import UNFIT, Fit, Terms, json_ready, nameless
 from dataflow.sources.files.reader import UNREADABLE, Reader
 from dataflow.sources.source import BROKEN, LINE, RAW, Item
 
@@ -53,6 +53,9 @@ class ParquetReader(Reader):
         storage = self.config.storage_options or None
         try:
             frame = pl.scan_parquet(item.name, storage_options=storage, glob=False, hive_partitioning=False)
-            return frame, frame.collect_schema()
+            found = frame.collect_schema()
         except UNREADABLE as error:
             raise self.unreadable(item, error) from error
+        if (taken := nameless(found)) is not None:
+            raise self.unreadable(item, f"{taken!r} can be no column's name")
+        return frame, found

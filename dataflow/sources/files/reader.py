@@ -72,6 +72,8 @@ class Reader(ABC):
     def unreadable(self, item: Item, why: object) -> SourceCorrupt:
         """The error that says why a file cannot be read."""
         encoding = "it is not UTF-8 text: " if isinstance(why, UnicodeDecodeError) else ""
+        # Without the query plan that Polars prints under it.
+        why = next(iter(str(why).splitlines()), type(why).__name__)
         return SourceCorrupt(
             f"source {self.listing.source!r}: {item.name} cannot be read: {encoding}{why}; deliver it again or remove it",
             source=self.listing.source,

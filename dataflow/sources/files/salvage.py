@@ -27,7 +27,7 @@ def streamed(make: Callable[[], Iterator[pl.DataFrame]], schema: pl.Schema, name
     def read(
         columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, _size: int | None
     ) -> Generator[pl.DataFrame]:
-        for frame in make():
+        for frame in (part for whole in make() for part in _parts(whole)):
             found = frame if predicate is None else frame.filter(predicate)
             found = found if columns is None else found.select(columns)
             yield found if limit is None else found.head(limit)
@@ -36,6 +36,16 @@ def streamed(make: Callable[[], Iterator[pl.DataFrame]], schema: pl.Schema, name
                 return
 
     return register_io_source(read, schema=schema, is_pure=True, explain_name="file", explain_detail=name)
+
+
+def _parts(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The good rows and the broken ones apart, these as copies: a few rows of a frame keep the text of all in memory."""
+    broken = frame[BROKEN].is_not_null() if BROKEN in frame.columns else pl.Series([False])
+    if not broken.any():
+        yield frame
+        return
+    yield frame.filter(~broken)
+    yield frame[broken.arg_true()]
 
 
 def from_records(
@@ -105,7 +115,8 @@ def _fitted(
         LINE: pl.Series(LINE, [line.number for line in batch], pl.Int64),
         row_index: pl.Series(row_index, range(begin, begin + len(batch)), pl.Int64),
     }
-    frame = pl.DataFrame([*columns.values(), *(column.alias(name) for name, column in marks.items())])
+    # By name: in a list, Polars gives a column of no name another.
+    frame = pl.DataFrame({**columns, **marks})
     fitted = Fit(pl.Schema(found), terms).forgivingly(frame.lazy(), row_index).collect()
     if UNFIT in fitted.columns:
         unfit = fitted.filter(pl.col(UNFIT).is_not_null())

@@ -100,7 +100,7 @@ def test_copies_are_told_by_the_composite_columns_alone() -> None:
     fold = Fold(bronze(composite_columns=["id"]))
     added = fold.settle(rows)
 
-    assert ["copies of others in their batch, marked in _duplicate_of: 2"] == fold.notes
+    assert ["2 of the rows copy others of their batch, as _duplicate_of tells"] == fold.notes
     assert [None, None, 0, None, 3] == added["_duplicate_of"].to_list()
 
 
@@ -169,6 +169,8 @@ def test_what_does_not_fit_is_refused() -> None:
         bronze(partition_date="id").derive(rows.lazy())
     with pytest.raises(ConfigError, match="adds a column 'payload_hash', which the rows have already"):
         bronze().derive(rows.lazy().with_columns(payload_hash=pl.lit("")))
+    with pytest.raises(ConfigError, match="adds a column '_duplicate_of', which the rows have already"):
+        bronze().derive(rows.lazy().with_columns(_duplicate_of=pl.lit("")))
     with pytest.raises(ConfigError, match="adds a column 'partition_date', which the rows have already"):
         bronze(partition_date="partition_date").derive(pl.LazyFrame({"partition_date": ["2026-01-17"]}))
     with pytest.raises(ConfigError, match="marks a copy by the row id of the first, and these rows have none"):

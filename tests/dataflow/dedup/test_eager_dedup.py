@@ -130,3 +130,5 @@ def test_it_is_known_by_its_name_and_unique_by_its_hash() -> None:
     assert {} == dict(eager().columns)
     with pytest.raises(ConfigError, match="adds a column 'composite_hash', which the rows have already"):
         eager().derive(pl.LazyFrame({"composite_hash": ["x"]}))
+    with pytest.raises(ConfigError, match="adds a column '_eager_place', which the rows have already"):
+        eager().derive(pl.LazyFrame({"_eager_place": ["x"]}))

@@ -268,6 +268,8 @@ def test_what_does_not_fit_is_refused() -> None:
         Fold(merge(sort_by=["tags"])).settle(rows)
     with pytest.raises(ConfigError, match="dedup_key names 'tags'"):
         Fold(merge(dedup_key=["tags"])).settle(rows)
+    with pytest.raises(ConfigError, match="adds a column '_merge_place', which the rows have already"):
+        merge().derive(pl.LazyFrame({"_merge_place": ["x"]}))
     folded = fold([[changed(k=None), changed(k=None), ONE]])
     assert folded.rows is not None
     folded.rows = folded.rows.with_columns(pl.col("k").fill_null(1))

@@ -284,10 +284,11 @@ def test_a_column_that_tells_no_time_is_refused() -> None:
         made.derive(pl.LazyFrame({"on": [1]}))
 
 
-def test_a_column_that_the_table_keeps_for_itself_is_refused() -> None:
+@pytest.mark.parametrize("column", ["valid_to", "_seen_at", "_ref", "_begins", "_content"])
+def test_a_column_that_the_table_keeps_for_itself_is_refused(column: str) -> None:
     made = Scd2(Scd2Options(key=("id",), effective_at="on"))
-    with pytest.raises(ConfigError, match=r"adds a column 'valid_to', which the rows have already; rename"):
-        made.derive(pl.LazyFrame({"on": [day(1)], "valid_to": [day(1)]}))
+    with pytest.raises(ConfigError, match=rf"adds a column '{column}', which the rows have already; rename"):
+        made.derive(pl.LazyFrame({"on": [day(1)], column: [day(1)]}))
 
 
 @pytest.mark.parametrize(

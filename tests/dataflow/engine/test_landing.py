@@ -76,7 +76,7 @@ class Lines(Source):
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_types, "_types", {**source_types._types, "lines": Lines})
+    monkeypatch.setitem(source_types._types, "lines", Lines)
 
 
 def land(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import polars as pl
 import pytest
@@ -99,7 +100,9 @@ def test_a_log_that_was_cleaned_up_means_everything(orders: Made):
 
     plan = orders.plan(pipeline(orders))
 
-    assert ("run", "the log of orders no longer tells what changed since version 0", 2, 0) == said(plan)["clean"]
+    assert ("run", "orders has other columns since version 0, or its log no longer tells what changed", 2, 0) == said(
+        plan
+    )["clean"]
 
 
 def test_a_missing_source_is_told(made: Made):
@@ -169,3 +172,16 @@ def test_a_cycle_is_a_plan_error(made: Made):
     with pytest.raises(PlanError, match="in a circle: a → b → a"):
         made.run(workflow)
     assert not made.lake.exists()
+
+
+def test_what_other_settings_cannot_land_again_is_told(made: Made) -> None:
+    def run(batch_size: int, **options: Any) -> str:
+        workflow = made.workflow()
+        workflow.add_source("events", {"type": "polars_synthetic", "scale": 25, "batch_size": batch_size})
+        return done(made.run(workflow, **options)).stage("events").reason
+
+    assert "3 new files" == run(10)
+    assert "its settings changed: 5 files to land again" == run(5)
+    assert "its settings changed: 3 files to land again; 2 files are not there any more and stay as landed" == run(10)
+    assert "asked for in full: 3 files; 2 files are not there any more and stay as landed" == run(10, incremental=False)
+    assert "its settings changed: 4 files to land again; 1 file is not there any more and stays as landed" == run(7)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ import polars as pl
 import pytest
 
 from dataflow.config import SourceConfig
+from dataflow.engine.logs import place
 from dataflow.engine.pulling import attach, pull
 from dataflow.engine.seams import Seam, watch
 from dataflow.errors import CommitConflict, SourceError
 from dataflow.lake.lake import Lake
 from dataflow.model import Frozen
+from dataflow.model.secrets import hide
 from dataflow.sources import Source, source_types
 from dataflow.workflow import Stage, Workflow
 from tests.dataflow.engine.made import AT_ONCE, Made
@@ -96,7 +100,6 @@ def test_two_runs_at_once_are_a_conflict_that_is_tried_again(lake: Lake) -> None
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the source of type ``asked`` has; the type is forgotten after the test."""
-    monkeypatch.setattr(source_types, "_types", dict(source_types._types))
     found: list[Any] = []
 
     class Kept(Asked):
@@ -104,7 +107,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             super().__init__(name, Pages(pages=found))
 
     Kept.Config = Frozen
-    source_types.register("asked")(Kept)
+    monkeypatch.setitem(source_types._types, "asked", Kept)
     return found
 
 
@@ -151,6 +154,52 @@ def test_a_source_that_does_not_answer_is_asked_again(made: Made, pages: list[An
 
     assert "completed" == made.run(numbers(made)).state
     assert [(1,)] == made.rows("numbers", "n")
+
+
+@pytest.mark.parametrize("ends", [[], [ValueError("bad")]])
+def test_a_pull_is_logged_and_counts_in_what_its_stage_took(
+    made: Made, pages: list[Any], ends: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Busy(list[Any]):
+        """A page that takes its time."""
+
+        def __iter__(self) -> Any:
+            until = time.thread_time() + 0.3
+            while time.thread_time() < until:
+                pass
+            return super().__iter__()
+
+    pages += [Busy([{"n": 1}]), *ends]
+    with caplog.at_level(logging.INFO):
+        report = made.run(numbers(made)).stages[0]
+
+    assert 0.3 <= report.cpu_seconds
+    assert report.peak_memory_bytes > 0
+    told = [record.getMessage() for record in caplog.records]
+    assert (not ends) == ("numbers: pulled 1 row in 1 file" in told)
+
+
+def test_while_a_source_is_asked_its_stage_is_known(made: Made, pages: list[Any]) -> None:
+    found: list[Any] = []
+
+    class Looking(list[Any]):
+        def __iter__(self) -> Any:
+            found.append((place().stage, place().unit))
+            return super().__iter__()
+
+    pages.append(Looking([{"n": 1}]))
+    made.run(numbers(made))
+
+    assert ("numbers", "pull") == found[0]
+
+
+def test_a_secret_is_not_in_the_report_of_a_pull_that_failed(made: Made, pages: list[Any]) -> None:
+    hide(["s3cret-of-numbers"])
+    pages.append(ValueError("postgres://me:s3cret-of-numbers@host"))
+    report = made.run(numbers(made))
+
+    assert "postgres://me:•••@host" in report.reason
+    assert "s3cret" not in report.model_dump_json()
 
 
 def test_a_source_that_cannot_be_asked_fails_its_stage_and_what_needs_it(made: Made, pages: list[Any]) -> None:
@@ -238,3 +287,22 @@ def test_a_damaged_spool_stops_its_stage_and_says_what_to_do(made: Made, pages: 
     shutil.rmtree(made.lake / "numbers")
     assert "completed" == made.run(workflow, incremental=False).state
     assert [(1,)] == made.rows("numbers", "n")
+
+
+def test_a_spool_that_is_gone_is_not_asked_for_once_more(made: Made, pages: list[Any]) -> None:
+    workflow = numbers(made)
+    pages.append([{"n": 1}])
+    made.run(workflow)
+    shutil.rmtree(made.lake / "_spool")
+
+    for incremental in (True, False):
+        report = made.run(workflow, incremental=incremental)
+        assert "failed" == report.state
+        assert "it was landed, but the whole spool is gone" in report.reason
+    assert [(1,)] == made.rows("numbers", "n")
+
+    shutil.rmtree(made.lake / "numbers")
+    assert "completed" == made.run(workflow, incremental=False).state
+    pages.append([{"n": 2}])
+    assert "completed" == made.run(workflow).state
+    assert [(1,), (2,)] == made.rows("numbers", "n")

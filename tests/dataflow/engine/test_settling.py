@@ -65,7 +65,8 @@ class Newest(Strategy):
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strategy_types, "_types", {**strategy_types._types, "newest": Newest})
+    # Into the registry's own dict: a strategy that is imported meanwhile stays known.
+    monkeypatch.setitem(strategy_types._types, "newest", Newest)
 
 
 def workflow(made: Made, function: Any = None, *, gate: Sequence[Any] = (), **options: Any) -> Workflow:
@@ -235,3 +236,44 @@ def test_a_column_that_it_names_must_be_there(made: Made) -> None:
     told = failed(made.run(workflow(made, key="idd")), "newest")
 
     assert "stage 'newest': strategy.key names 'idd', which its function does not return; did you mean 'id'?" in told
+
+
+@pytest.mark.parametrize("column", [TABLE_FILE, REASON])
+def test_a_name_that_strategies_keep_for_themselves_is_refused(made: Made, column: str) -> None:
+    deliver(made, "1.csv", "1,ann")
+    declared = workflow(made, lambda people: people.with_columns(pl.lit("x").alias(column)))
+
+    assert f"its rows have a column {column!r}, a name that strategies keep" in failed(made.run(declared), "newest")
+
+
+def test_what_retells_personal_values_shows_them_nowhere_either(made: Made) -> None:
+    declared = made.workflow()
+    made.source(declared, "people", pii=["born"])
+    strategy = {"type": "scd2", "key": ["id"], "effective_at": "born"}
+    declared.add_task("history", depends_on=["people"], strategy=strategy, pii=["born"])
+    made.csv("people/1.csv", "id,born", ["1,1961-04-12", "2,1961-05-05"])
+    done(made.run(declared))
+
+    told = [name for name, content in made.files().items() if not name.endswith(".parquet") and b"1961-0" in content]
+    assert [] == told
+
+
+def day_first(born: pl.Expr) -> pl.Expr:
+    return born.str.replace(r"^(\d\d)\.(\d\d)\.(\d{4})$", "${3}-${2}-${1}")
+
+
+@pytest.mark.parametrize("strategy", [{"type": "eager_dedup"}, {"type": "scd2", "key": ["id"], "effective_at": "born"}])
+def test_what_a_strategy_derives_is_derived_from_what_the_gate_repaired(made: Made, strategy: dict[str, Any]) -> None:
+    repair = {"column": "born", "function": f"{__name__}:day_first"}
+    gate = [{"name": "iso", "predicate": "born NOT LIKE '%.%'", "on_fail": {"repair": repair}}]
+    declared = made.workflow()
+    made.source(declared, "people")
+    declared.add_task("kept", depends_on=["people"], strategy=strategy, gate=gate)
+    made.csv("people/1.csv", "id,born", ["1,1961-04-12", "1,12.04.1961", "2,05.05.1961"])
+    first = done(made.run(declared)).stage("kept")
+    made.csv("people/2.csv", "id,born", ["2,05.05.1961"])
+    second = done(made.run(declared)).stage("kept")
+
+    assert [("1", "1961-04-12"), ("2", "1961-05-05")] == made.rows("kept", "id", "born")
+    assert (3, 1, 2, 2) == (first.counts.read, first.counts.deduplicated, first.counts.published, first.counts.repaired)
+    assert (1, 1, 0) == (second.counts.read, second.counts.deduplicated, second.counts.published)

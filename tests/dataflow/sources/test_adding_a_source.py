@@ -37,10 +37,12 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     place.parent.mkdir()
     place.write_text(code)
     (tmp_path / "shop.yaml").write_text(shown("yaml"))
-    monkeypatch.setattr(source_types, "_types", dict(source_types._types))
+    known = {*source_types._types, *source_types._ours}
     monkeypatch.syspath_prepend(str(tmp_path))
     insert(tmp_path, (1, "tea", 3.5), (2, "milk", 1))
     yield tmp_path
+    for name in {*source_types._types} - known:
+        del source_types._types[name]
     for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
         del sys.modules[name]
 

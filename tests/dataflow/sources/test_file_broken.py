@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dataflow.errors import SourceCorrupt, SourceUnavailable
+from dataflow.errors import SchemaDrift, SourceCorrupt, SourceUnavailable
 from dataflow.sources.file import FileConfig, FileSource
 from dataflow.sources.files.packing import KEPT_OF_BROKEN, LONGEST_LINE
 
@@ -42,7 +42,8 @@ def landed(path: Path, **options: Any) -> tuple[pl.DataFrame, bool]:
         rows = source.salvage(item, contract, row_index="_row_id")
         if rows is None:
             raise
-        frame, salvaged = rows.collect(), True
+        # Broken rows come after the others of their batch.
+        frame, salvaged = rows.collect().sort("_row_id"), True
         source.verify(item, ())
         assert [*contract, "_row_id", *MARKS] == frame.columns
     assert list(range(frame.height)) == frame["_row_id"].to_list()
@@ -300,3 +301,56 @@ def test_a_file_that_changes_while_it_is_read(
     with pytest.raises(SourceUnavailable, match=f"changed while it was read: it {says}.*run again") as caught:
         source.verify(item, ())
     assert caught.value.retryable
+
+
+def test_a_broken_line_under_a_header_with_a_column_of_no_name(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("id,\n1,a\n2\n")
+
+    frame, salvaged = landed(tmp_path / "in.csv")
+
+    assert salvaged
+    assert [("1", "a"), (None, None)] == frame.select("id", "").rows()
+
+
+def test_broken_rows_come_apart_from_the_others_so_that_they_do_not_keep_their_text(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("id,name\n1,a\n2\n3,c\n")
+    source = FileSource("s", FileConfig(path=str(tmp_path / "in.csv")))
+    (item,) = source.items()
+    found = source.salvage(item, source.contract([item], None), row_index="_row_id")
+    assert found is not None
+
+    # In the file they alternate.
+    assert [0, 2, 1] == found.collect()["_row_id"].to_list()
+
+
+def test_of_a_file_that_has_changed_nothing_is_salvaged(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("id,name\n1,a\n")
+    source = FileSource("s", FileConfig(path=str(path)))
+    (item,) = source.items()
+    schema = source.contract([item], None)
+    path.write_text("")
+
+    with pytest.raises(SourceUnavailable, match="it shrank from 12 to 0 bytes"):
+        source.salvage(item, schema, row_index="_row_id")
+
+
+@pytest.mark.parametrize("name", ["i\0d", "\1id", "\3unfit"])
+def test_a_name_that_no_column_can_have(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in.csv").write_text(f"{name},b\n1,2\n")
+    with pytest.raises(SourceCorrupt, match="in its header can be no column's name"):
+        landed(tmp_path / "in.csv")
+
+    (tmp_path / "in.jsonl").write_text(json.dumps({name: 1, "b": 2}) + "\n")
+    with pytest.raises(SchemaDrift, match="is not in the contract"):
+        landed(tmp_path / "in.jsonl")
+
+    frame, _ = landed(tmp_path / "in.jsonl", contract="evolve")
+    assert [json.dumps({name: 1}, separators=(",", ":"))] == frame["_rescued"].to_list()
+
+
+def test_a_column_called_like_a_mark_is_refused_and_never_lost(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("id,_raw\n1,2\n")
+
+    with pytest.raises(SchemaDrift, match="column '_raw', a name that dataflow keeps for itself"):
+        landed(tmp_path / "in.csv", schema={"id": "int64"}, contract="discard_value")

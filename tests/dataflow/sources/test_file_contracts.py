@@ -214,7 +214,7 @@ def test_a_short_line_is_found_where_the_last_column_is_not_landed(tmp_path: Pat
     (item,) = source.items()
     source.scan(item, HELD, row_index="_row_id").collect()
 
-    with pytest.raises(SourceCorrupt, match="has 2 fields, its header 3"):
+    with pytest.raises(SourceCorrupt, match="a line has 2 fields, the header 3"):
         source.verify(item, {"name"})
 
 

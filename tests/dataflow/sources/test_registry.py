@@ -75,11 +75,12 @@ class Others:
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test registers is forgotten after it."""
-    monkeypatch.setattr(source_types, "_types", dict(source_types._types))
-    modules = set(sys.modules)
+def fresh() -> Iterator[None]:
+    """What a test registers is forgotten after it; ours, which are registered once, stay."""
+    modules, known = set(sys.modules), {*source_types._types, *source_types._ours}
     yield
+    for name in {*source_types._types} - known:
+        del source_types._types[name]
     for name in set(sys.modules) - modules:
         if name.startswith("queue_source"):
             del sys.modules[name]

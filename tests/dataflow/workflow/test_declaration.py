@@ -476,6 +476,10 @@ INCREMENTAL = {"key_columns": ["id"], "timestamp_column": "at"}
             {"pii": ["m"], "storage": {"partition_by": ["d", "m"]}},
             "pii: keeps 'm' to the tables, but partition_by makes folders of its values; take it out of one",
         ),
+        (
+            {"pii": ["born"], "strategy": {"type": "bronze_append", "partition_date": "born"}},
+            "pii: keeps 'partition_date' to the tables, but partition_by makes folders of its values; take it out of one",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(workflow: Workflow, options: dict[str, object], message: str):

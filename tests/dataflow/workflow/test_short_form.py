@@ -67,13 +67,21 @@ stages:
             "  events_polars_merge:",
             "events.yaml:15: strategies.polars_merge: there is a task of this name already; rename one",
         ),
-        ("  counted:", "  events:", "events.yaml:20: stages.events: there is a source of this name already; rename one"),
+        (
+            "  counted:",
+            "  events:",
+            "events.yaml:20: stages.events: there is a source of this name already; rename one",
+        ),
         (
             "[events_polars_merge]",
             "[events_scd2]",
             "events.yaml:22: stages.counted.depends_on: unknown stage 'events_scd2'",
         ),
-        ("type: pubsub", "type: pubsub\n  name: Events", "events.yaml:5: source.name: small letters, digits and underscores are expected"),
+        (
+            "type: pubsub",
+            "type: pubsub\n  name: Events",
+            "events.yaml:5: source.name: small letters, digits and underscores are expected",
+        ),
         (
             "    dedup_key: [message_id]",
             "    dedup_key: [message_id]\n    table: a__b",

@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pytest
 
+from dataflow.sources.files.delimited_reader import DelimitedReader
+from dataflow.sources.source import Item
 from tests.flows.bad_input.shop import GOOD, HEADER, Shop, assert_equal, contents
 
 LONG = (HEADER + "".join(f"4-{n},4,{hashlib.md5(b'%d' % n).hexdigest()},{n}\n" for n in range(20_000))).encode()
@@ -197,3 +201,29 @@ def test_options_that_do_not_fit(shop: Shop, option: str, says: str) -> None:
 
     assert 2 == said.code
     assert says in said.err
+
+
+def test_a_file_with_broken_lines_is_salvaged_in_one_pass(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[str] = []
+    once = DelimitedReader._records
+
+    def counted(self: DelimitedReader, item: Item, *others: Any) -> Iterator[pl.DataFrame]:
+        passes.append(item.name)
+        return once(self, item, *others)
+
+    monkeypatch.setattr(DelimitedReader, "_records", counted)
+    place = shop.deliver(GOOD + "4-9,4,a\n")
+
+    assert 0 == shop.run().code
+    assert [str(place)] == passes
+
+
+@pytest.mark.parametrize("name", ["_reason", "_rules", "_quarantine_id", "_quarantined_at", "_raw", "_line", "_row_id"])
+def test_a_column_with_a_name_of_ours_is_refused_before_a_line_breaks(shop: Shop, name: str) -> None:
+    (shop.folder / "items.csv").write_text(f"item,{name}\na,1\n")
+    shop.declare("path: items.csv", "path: items.csv, contract: evolve")
+
+    said = shop.run("--lake", str(shop.folder / "fresh"))
+
+    assert 1 == said.code
+    assert f"column {name!r} has a name that dataflow keeps for itself; rename it in the file" in said.told
