@@ -30,7 +30,7 @@ class BronzeOptions(Frozen):
     hash_algorithm: Algorithm = "sha256"
     """``sha256`` and ``md5`` agree with hashlib; ``xxh3_128`` is the fastest."""
     composite_columns: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """What makes two rows copies of one another; by default all columns, those that begin with ``_`` left out."""
+    """What makes two rows copies of one another; by default all columns but those that dataflow adds."""
     payload_columns: tuple[str, ...] | None = Field(default=None, min_length=1)
     """What ``payload_hash`` is made of; by default the columns that ``composite_columns`` does not name, and all
     columns where it names all."""

@@ -25,7 +25,7 @@ class EagerOptions(Frozen):
     hash_algorithm: Algorithm = "sha256"
     """``sha256`` and ``md5`` agree with hashlib; ``xxh3_128`` is the fastest."""
     hash_columns: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Rows that are alike in these are the same row; by default all columns, those that begin with ``_`` left out."""
+    """Rows that are alike in these are the same row; by default all columns but those that dataflow adds."""
     write_mode: Literal["append", "overwrite"] = "append"
     """``append`` adds files with the new rows; ``overwrite`` writes the whole table again, which costs as much as it is
     large and leaves few files. Each is one commit."""
