@@ -15,7 +15,7 @@ from dataflow.engine.job import BATCH_ID, QUARANTINE_ID, READABLE, StageJob, sid
 from dataflow.errors import StageFailed
 from dataflow.lake.errors import storage_errors
 from dataflow.lake.schema import from_json
-from dataflow.lake.staging import Sink, stage
+from dataflow.lake.staging import Sink, Target, stage
 from dataflow.model import FileRole, Manifest, RowCounts, StagedFile, Unit
 from dataflow.plan import PlannedUnit
 from dataflow.sources import BROKEN, LINE, RAW
@@ -42,7 +42,10 @@ class Writing:
         self, frame: pl.LazyFrame, table: str | None = None, role: FileRole = "new", unit: Unit | None = None
     ) -> None:
         """Stage ``frame`` in the stage's table or in ``table``."""
-        target = self.job.target(unit or self.planned.unit, table, role)
+        self._sink(frame, self.job.target(unit or self.planned.unit, table, role))
+
+    def _sink(self, frame: pl.LazyFrame, target: Target) -> None:
+        role = target.role
         nth = self._writes[target.table, role]
         self._writes[target.table, role] += 1
         sink = stage(self.job.lake, frame, replace(target, nth=nth))
@@ -100,7 +103,8 @@ class Writing:
     def written_down(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """``frame`` from files that are forgotten later, so that it is computed once however often it is read."""
         assert self._scratch is None
-        self.sink(frame)
+        # In one file: in one for each partition the rows would not come back in the order of their arrival.
+        self._sink(frame, replace(self.job.target(self.planned.unit), partition_by=()))
         self._scratch = self.sinks[-1]
         self.collect()
         files = [file for file in self.files if file.role == "new"]

@@ -197,3 +197,14 @@ def test_batches_in_any_split_equal_the_whole(split: tuple[list[list[Row]], list
             assert model(deliveries) == table(made)
     finally:
         shutil.rmtree(folder)
+
+
+def test_among_equals_the_later_arrival_stays_whatever_partition_it_is_in(made: Made):
+    workflow = made.workflow()
+    made.source(workflow, "events")
+    merge = {"key_columns": ["key"], "timestamp_column": "at"}
+    workflow.add_task("latest", typed, ["events"], incremental=merge, storage={"partition_by": ["value"]})
+    deliver(made, 1, [("a", 1, "z"), ("a", 1, "b"), ("b", 1, "b"), ("b", 1, "z")])
+    done(made.run(workflow))
+
+    assert [("a", 1, "b"), ("b", 1, "z")] == table(made)

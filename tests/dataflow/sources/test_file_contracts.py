@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from dataflow.errors import ConfigError, SchemaDrift, SourceCorrupt, SourceUnavailable
 from dataflow.sources.file import FileConfig, FileSource
-from dataflow.sources.files.fit import Terms
+from dataflow.sources.files.fit import Mode, Terms
 from dataflow.sources.files.objects import rows as json_rows
 from dataflow.sources.files.packing import Line
 from dataflow.sources.files.salvage import from_rows
@@ -393,7 +393,7 @@ def hoards(rows: pl.LazyFrame) -> bool:
 
 @pytest.mark.parametrize("mode", ["freeze", *MODES])
 @pytest.mark.parametrize("name", ["in.csv", "in.jsonl", "in.parquet"])
-def test_no_step_holds_a_whole_file(tmp_path: Path, name: str, mode: str) -> None:
+def test_no_step_holds_a_whole_file(tmp_path: Path, name: str, mode: Mode) -> None:
     types = ("string", "int8", "float64", "boolean", "date", "datetime", "datetime_utc", "decimal(10,2)")
     schema = {f"c{n}": dtype for n, dtype in enumerate(types)}
     frame, path = pl.DataFrame({name: [1] for name in schema}), tmp_path / name
