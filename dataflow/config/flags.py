@@ -66,7 +66,9 @@ def flag_settings(flags: Flags, document: Document, env: Mapping[str, str]) -> l
         texts = given.get(name, "given")
         if any(not text.strip() for text in ([texts] if isinstance(texts, str) else texts)):
             # A variable of the shell that is not set, most likely: the working directory is not meant.
-            raise ConfigError(f"{_option(name)} is empty; name a path, or leave it out to take the configuration's own")
+            raise ConfigError(
+                f"{_option(name)} is empty; name a folder or URI, or leave it out to take the configuration's own"
+            )
     apart = [name for name in given if name in _OF_SOURCE]
     if apart and document.values.get("source") is None:
         options, no = " and ".join(map(_option, apart)), "have" if len(apart) > 1 else "has"

@@ -39,7 +39,9 @@ def seams(case: Case) -> list[Seam]:
 
 
 REACHED = [
-    seam for seam in Seam if seam not in (Seam.INTENT_ROLLED_FORWARD, Seam.FILES_RESERVED, Seam.REFUSAL_RECORDED)
+    seam
+    for seam in Seam
+    if seam not in (Seam.INTENT_ROLLED_FORWARD, Seam.PULLED, Seam.FILES_RESERVED, Seam.REFUSAL_RECORDED)
 ]
 
 
