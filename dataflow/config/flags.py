@@ -56,18 +56,21 @@ class Flags(Frozen):
         return {name: value for name, value in self if value is not None and value != ()}
 
 
+_PLACES = {"lake": "a folder or URI", "log_file": "a file", "path": "a file, folder or glob"}
+
+
 def flag_settings(flags: Flags, document: Document, env: Mapping[str, str]) -> list[Setting]:
     """What ``flags`` say about the keys of ``document``.
 
     Errors: ConfigError for options that have no meaning for this configuration.
     """
     given = flags.given()
-    for name in ("lake", "log_file", "path"):
+    for name, wanted in _PLACES.items():
         texts = given.get(name, "given")
         if any(not text.strip() for text in ([texts] if isinstance(texts, str) else texts)):
             # A variable of the shell that is not set, most likely: the working directory is not meant.
             raise ConfigError(
-                f"{_option(name)} is empty; name a folder or URI, or leave it out to take the configuration's own"
+                f"{_option(name)} is empty; name {wanted}, or leave it out to take the configuration's own"
             )
     apart = [name for name in given if name in _OF_SOURCE]
     if apart and document.values.get("source") is None:

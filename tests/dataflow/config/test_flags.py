@@ -84,9 +84,9 @@ def test_the_source_of_a_variable_is_the_one_that_a_path_is_for(tmp_path: Path):
         (Flags(strategy=("scd",)), "--strategy: strategies.enabled.0: unknown strategy 'scd'; did you mean 'scd2'?"),
         (Flags(strategy=("scd2",)), "events.yaml:13: strategies.scd2.key: is missing; it is required"),
         (Flags(log_level="loud"), "--log-level: logging.level: unknown value; accepted: DEBUG, ERROR, INFO, WARNING"),
-        (Flags(lake=""), "--lake is empty; name a path, or leave it out"),
-        (Flags(log_file=" "), "--log-file is empty; name a path, or leave it out"),
-        (Flags(source="file", path=("",)), "--path is empty; name a path, or leave it out"),
+        (Flags(lake=""), "--lake is empty; name a folder or URI, or leave it out"),
+        (Flags(log_file=" "), "--log-file is empty; name a file, or leave it out"),
+        (Flags(source="file", path=("",)), "--path is empty; name a file, folder or glob, or leave it out"),
     ],
 )
 def test_flags_that_do_not_fit(tmp_path: Path, flags: Flags, message: str):
