@@ -26,7 +26,7 @@ from dataflow.lake.lake import Lake
 from dataflow.lake.naming import unit_id_of
 from dataflow.lake.state import PipelineState
 from dataflow.model import Manifest, RowCounts, StageReport, digest
-from dataflow.plan import PlannedUnit, StagePlan
+from dataflow.plan import PlannedUnit, StagePlan, count
 from dataflow.workflow import Stage, Workflow
 
 _PATH = "_replay_path"
@@ -50,10 +50,10 @@ class Replaying(Planning):
         snapshot = self.lake.snapshot(head)
         with storage_errors(head.uri):
             found = self.chosen.rows(self.lake.scan(snapshot, path_column=_PATH), stage.name)
-            if self.chosen.edited is None:
-                # What could not be read has no values until somebody fills them in.
-                found = found.filter(~pl.col("_rules").list.contains(READABLE))
-            rows = found.select(QUARANTINE_ID, _PATH).collect().sort(QUARANTINE_ID)
+            # What could not be read has no values until somebody fills them in.
+            blank = pl.lit(value=False) if self.chosen.edited else pl.col("_rules").list.contains(READABLE)
+            named = found.select(QUARANTINE_ID, _PATH, blank.alias(READABLE)).collect().sort(QUARANTINE_ID)
+        rows = named.filter(~pl.col(READABLE)).select(QUARANTINE_ID, _PATH)
         by_unit: dict[str, list[str]] = {}
         for name, path in rows.iter_rows():
             by_unit.setdefault(unit_id_of(path) or "", []).append(name)
@@ -74,7 +74,7 @@ class Replaying(Planning):
         return StagePlan(
             stage=stage.name,
             action="run" if units else "skip",
-            reason=f"{rows.height} quarantined row{'' if rows.height == 1 else 's'} sent again",
+            reason=_reason(rows.height, named.height - rows.height),
             units=units,
             units_fresh=len(before.units) - len(units),
             inputs={table: snapshot},
@@ -95,6 +95,11 @@ class Replaying(Planning):
     def not_taken(self, stage: Stage, reports: Mapping[str, StageReport]) -> str | None:
         """Whoever sends rows again has chosen the path."""
         return None
+
+
+def _reason(sent: int, blank: int) -> str:
+    left = f"; {count(blank, 'row')} could not be read: export, fill in what _raw tells, and send with --edited"
+    return f"{count(sent, 'quarantined row')} sent again{left if blank else ''}"
 
 
 def replay_unit(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:

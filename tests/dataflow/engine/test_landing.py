@@ -163,6 +163,7 @@ def test_broken_lines_are_sent_again_once_somebody_filled_them_in(made: Made, tm
     mended = done(engine.replay(workflow, "names", Chosen(edited=str(edited))))
 
     assert "skipped" == plain.state
+    assert "0 quarantined rows sent again; 1 row could not be read" in plain.stage("names").reason
     assert [(1, "ann"), (2, "xx")] == made.rows("names", "id", "name")
     assert 0 == made.frame("names__quarantine").height
     assert 1 == mended.stage("names").counts.published
