@@ -26,7 +26,7 @@ def plan_source(stage: Stage, source: Source, state: PipelineState, *, full: boo
     planned = [
         PlannedUnit(
             unit=Unit(stage=stage.name, partition=((SOURCE_FILE, item.name),)),
-            key=digest(stage.name, item.name, record.content_hash, fingerprint, before.epoch),
+            key=digest(stage.name, item.name, record.content_hash, fingerprint),
             size_bytes=item.size_bytes,
             item=item,
             record=record,

@@ -42,9 +42,7 @@ def plan_task(
     added = _added(stage, inputs, lake, before, fingerprint, full)
     pinned = sorted((name, snapshot.version.version) for name, snapshot in inputs.items())
     planned = tuple(
-        _plan_unit(
-            unit, stage, inputs, sliced, digest(unit.id, fingerprint, before.epoch, pinned, added is None), added
-        )
+        _plan_unit(unit, stage, inputs, sliced, digest(unit.id, fingerprint, pinned, added is None), added)
         for unit in stale
     )
     return StagePlan(
