@@ -28,8 +28,12 @@ def broken(orders):
 
 
 def slow(orders):
+    return orders.map_batches(wait)
+
+
+def wait(rows):
     time.sleep(90)
-    return orders
+    return rows
 """
 YAML = """\
 pipeline: shop
