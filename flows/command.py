@@ -48,6 +48,7 @@ class Order:
     """What the command line asks for, once its configuration is read."""
 
     full: bool
+    verify: bool
     select: tuple[str, ...]
     runner: str
     json: bool
@@ -69,6 +70,9 @@ def etl(
     select: Annotated[
         list[str] | None, typer.Option(help="stage, +stage (with all it needs), stage+ (with all that need it).")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compute increments in full too, and compare before publishing.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would run and why; touch nothing.")] = False,
     as_json: AsJson = False,
     runner: RunnerName = "prefect",
@@ -95,7 +99,7 @@ def etl(
         log_format=log_format,
         log_file=log_file,
     )
-    order = Order(full, tuple(select or ()), runner, as_json)
+    order = Order(full, verify, tuple(select or ()), runner, as_json)
     with errors_told(debug=log_level == "DEBUG") as outcome:
         workflow = declared(config, flags, overrides or ())
         outcome.code = show_plan(workflow, order) if plan else run(workflow, order)
@@ -122,7 +126,7 @@ def run(workflow: dataflow.Workflow, order: Order) -> int:
     """Execute the pipeline, show its progress and what it came to."""
 
     def execute(engine: dataflow.Engine) -> dataflow.RunReport:
-        return engine.execute(workflow, incremental=not order.full, select=order.select)
+        return engine.execute(workflow, incremental=not order.full, select=order.select, verify=order.verify)
 
     return run_shown(workflow, execute, runner=order.runner, as_json=order.json, opening="starting")
 

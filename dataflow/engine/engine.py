@@ -51,14 +51,23 @@ class Engine:
         self._observer = observer
         self.runner: Runner = find_runner(runner) if isinstance(runner, str) else runner
 
-    def execute(self, workflow: Workflow, *, incremental: bool = True, select: str | Iterable[str] = ()) -> RunReport:
+    def execute(
+        self,
+        workflow: Workflow,
+        *,
+        incremental: bool = True,
+        select: str | Iterable[str] = (),
+        verify: bool = False,
+    ) -> RunReport:
         """Run what is stale of ``workflow``; all of it without ``incremental``.
+
+        With ``verify``, what an increment comes to is also computed in full and compared before it is published.
 
         A rejected gate or a failed stage is told in the report; an error is raised where nothing can be run.
         Errors: ConfigError, PlanError, LakeError, LeaseLost.
         """
         selected = _selected(workflow, select)
-        return self._run(workflow, self.lake(workflow), selected, full=not incremental)
+        return self._run(workflow, self.lake(workflow), selected, full=not incremental, verify=verify)
 
     def replay(self, workflow: Workflow, stage: str, chosen: Chosen = EVERYTHING) -> RunReport:
         """Send quarantined rows of ``stage`` through its deduplication and gate once more, and publish what passes.
@@ -91,7 +100,14 @@ class Engine:
         return quarantined(self.lake(workflow), stage, chosen)
 
     def _run(
-        self, workflow: Workflow, lake: Lake, selected: set[str], *, full: bool = False, chosen: Chosen | None = None
+        self,
+        workflow: Workflow,
+        lake: Lake,
+        selected: set[str],
+        *,
+        full: bool = False,
+        verify: bool = False,
+        chosen: Chosen | None = None,
     ) -> RunReport:
         check_alerts(workflow.alerts)
         run_id = new_run_id()
@@ -104,7 +120,15 @@ class Engine:
             watermarks=lambda: watermarks(workflow, read_state(lake, workflow.name)),
         )
         run = Run(
-            workflow, lake, self.runner, run_id, full=full, selected=selected, observe=self._observe, chosen=chosen
+            workflow,
+            lake,
+            self.runner,
+            run_id,
+            full=full,
+            verify=verify,
+            selected=selected,
+            observe=self._observe,
+            chosen=chosen,
         )
         report = self.runner.run(context, run.execute)
         reach(Seam.RUN_SHOWN)

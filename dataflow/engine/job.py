@@ -66,6 +66,8 @@ class StageJob:
     """A file with new values of the quarantined rows that the batch sends again."""
     alerts: tuple[AlertConfig, ...] = ()
     """Who is told of failing rules."""
+    verify: bool = False
+    """Whether what an increment comes to is also computed in full, and compared before it is published."""
     data_docs: bool = False
     """Whether Great Expectations' results are kept for Data Docs."""
 

@@ -29,12 +29,22 @@ from dataflow.workflow import Stage, Workflow
 class Planning:
     """What a run knows when it plans: stages read the versions that are pinned here."""
 
-    def __init__(self, workflow: Workflow, lake: Lake, state: PipelineState, run_id: str, *, full: bool) -> None:
+    def __init__(
+        self,
+        workflow: Workflow,
+        lake: Lake,
+        state: PipelineState,
+        run_id: str,
+        *,
+        full: bool,
+        verify: bool = False,
+    ) -> None:
         self.workflow = workflow
         self.lake = lake
         self.state = state
         self.run_id = run_id
         self.full = full
+        self.verify = verify
         self.started_at = datetime.now(UTC)
         heads = {name: lake.head(name) for name in workflow.stages}
         self._pinned: dict[str, TableVersion] = {name: head for name, head in heads.items() if head is not None}
@@ -161,6 +171,7 @@ class Planning:
             alerts=self.workflow.alerts,
             data_docs=self.workflow.data_docs,
             edited=edited,
+            verify=self.verify,
         )
 
     def not_taken(self, stage: Stage, reports: Mapping[str, StageReport]) -> str | None:

@@ -42,6 +42,7 @@ class Run:
         full: bool,
         selected: set[str],
         observe: Observer,
+        verify: bool = False,
         chosen: Chosen | None = None,
     ) -> None:
         self.workflow = workflow
@@ -49,6 +50,7 @@ class Run:
         self.runner = runner
         self.run_id = run_id
         self.full = full
+        self.verify = verify
         self.selected = [name for name in workflow.stages if name in selected]
         self.observe = logged(observe)
         self.chosen = chosen
@@ -135,7 +137,9 @@ class Run:
 
     def _plan(self, lease: HeldLease) -> Planning:
         about = self.workflow, self.lake, lease.refresh(), self.run_id
-        return Planning(*about, full=self.full) if self.chosen is None else Replaying(*about, chosen=self.chosen)
+        if self.chosen is not None:
+            return Replaying(*about, chosen=self.chosen)
+        return Planning(*about, full=self.full, verify=self.verify)
 
     def _give_back(self, lease: HeldLease, report: RunReport) -> None:
         well = report.state in ("completed", "skipped")
