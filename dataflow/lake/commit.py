@@ -19,10 +19,14 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from dataflow.errors import CommitConflict, LakeCorrupt, LeaseLost, SchemaConflict
+from dataflow.lake.deletion_vectors import read_vectors
 from dataflow.lake.errors import storage_errors
-from dataflow.lake.lake import ActiveFile, Lake, snapshot_of
+from dataflow.lake.lake import Lake
+from dataflow.lake.marking import commit_marked
 from dataflow.lake.schema import from_delta
-from dataflow.model import Frozen, StagedFile, TableVersion
+from dataflow.lake.seams import Seam, reach
+from dataflow.lake.snapshot import ActiveFile
+from dataflow.model import Deletion, DeletionVector, Frozen, StagedFile, TableVersion
 
 _ATTEMPTS = 5
 T = TypeVar("T")
@@ -66,6 +70,17 @@ class TableChange(Frozen):
     """Paths of the active files that go."""
     truncate: bool = False
     """``removes`` are all active files; the schema may become any other."""
+    deletes: tuple[Deletion, ...] = ()
+    """Active files of which rows die, and files of ``adds`` that come back with dead rows."""
+    seen: dict[str, DeletionVector] = {}
+    """The dead rows that files of ``removes`` and ``deletes`` had when the batch was made, by path."""
+    marks: dict[str, str] = {}
+    """How far the stage is with it, for whoever reads the commit: epoch, position, watermark."""
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What the commit says of itself in the table's history."""
+        return {**self.marks, "dataflow_batch": self.batch_id, "dataflow_pipeline": self.pipeline}
 
 
 def publish_change(lake: Lake, change: TableChange, lock: Lock) -> TableVersion:
@@ -111,8 +126,11 @@ def _commit(lake: Lake, change: TableChange, lock: Lock) -> int:
             TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True, commit_properties=_step(lock)
         )
         handle = lake.open(change.table)
-    removes = _removes(handle, change)
-    base = handle.version()
+    replaced = _replaced(lake, handle, change)
+    if change.deletes or (any(file.deleted for file in replaced) and not change.truncate):
+        return commit_marked(lake, handle, change, replaced, lock)
+    now, base = int(time.time() * 1000), handle.version()
+    removes = [RemoveAction(f.path, True, now, f.size_bytes, dict(f.partition)) for f in replaced]
     handle.create_write_transaction(
         [*map(_add, change.adds), *([] if change.truncate else removes)],
         "overwrite" if change.truncate else "append",
@@ -148,7 +166,7 @@ def _create(lake: Lake, change: TableChange, lock: Lock) -> int:
 
 def _properties(change: TableChange, lock: Lock) -> CommitProperties:
     return CommitProperties(
-        custom_metadata={"dataflow_batch": change.batch_id, "dataflow_pipeline": change.pipeline},
+        custom_metadata=change.told,
         max_commit_retries=0,
         app_transactions=[Transaction(change.app, change.seq), lock.transaction],
     )
@@ -184,17 +202,21 @@ def _check_staged(lake: Lake, change: TableChange) -> None:
                 table=change.table,
                 path=file.path,
             )
+    read_vectors(lake.fs, lake.path(change.table), (delete.vector for delete in change.deletes))
 
 
 def _add(file: StagedFile) -> AddAction:
     return AddAction(file.path, file.size_bytes, file.partition, int(time.time() * 1000), True, file.stats)
 
 
-def _removes(handle: DeltaTable, change: TableChange) -> list[RemoveAction]:
-    if not change.removes and not change.truncate:
+def _replaced(lake: Lake, handle: DeltaTable, change: TableChange) -> list[ActiveFile]:
+    """The files that go, which must be as they were when the batch was made; so must those of which rows die."""
+    if not (change.removes or change.truncate or change.deletes):
         return []
-    active = {file.path: file for file in active_files(handle)}
-    gone = [path for path in change.removes if path not in active]
+    active = {file.path: file for file in lake.loaded(handle, change.table).files}
+    staged = {file.path for file in change.adds}
+    touched = [*change.removes, *(delete.path for delete in change.deletes if delete.path not in staged)]
+    gone = [path for path in touched if path not in active or active[path].deleted != change.seen.get(path)]
     if gone:
         raise CommitConflict(
             f"{handle.table_uri}: another program replaced {len(gone)} files that batch {change.batch_id} replaces ({gone[0]}, ...); run again",
@@ -206,13 +228,7 @@ def _removes(handle: DeltaTable, change: TableChange) -> list[RemoveAction]:
             f"{handle.table_uri}: another program added {len(unseen)} files that batch {change.batch_id} knows nothing of ({unseen[0]}, ...); run again",
             table=change.table,
         )
-    now = int(time.time() * 1000)
-    return [RemoveAction(p, True, now, active[p].size_bytes, dict(active[p].partition)) for p in change.removes]
-
-
-def active_files(handle: DeltaTable) -> tuple[ActiveFile, ...]:
-    """The data files of the version that ``handle`` has loaded."""
-    return snapshot_of(handle, TableVersion(table="", uri=handle.table_uri, version=handle.version())).files
+    return [active[path] for path in change.removes]
 
 
 def _widen(lake: Lake, handle: DeltaTable, change: TableChange, schema: Schema, lock: Lock) -> DeltaTable:
@@ -230,6 +246,7 @@ def _widen(lake: Lake, handle: DeltaTable, change: TableChange, schema: Schema, 
     if not fresh:
         return handle
     handle.alter.add_columns(fresh, commit_properties=_step(lock))
+    reach(Seam.SCHEMA_WIDENED, change.table)
     return lake.open(change.table)
 
 
@@ -264,6 +281,7 @@ def fence(lake: Lake, tables: Iterable[str], lock: Lock) -> None:
         if lake.exists(table):
             # The writer that is fenced out may commit while we do: then once more.
             _persistently(lake.table_uri(table), lambda table=table: _fence(lake.open(table), lock))
+            reach(Seam.TABLE_FENCED, table)
 
 
 def _fence(handle: DeltaTable, lock: Lock) -> None:

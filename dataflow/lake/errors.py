@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import polars as pl
 from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolError, TableNotFoundError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random
 
 from dataflow.errors import CommitConflict, DataFlowError, LakeCorrupt, LakeError, LakeUnavailable, TableMissing
 
@@ -16,7 +17,7 @@ _FULL = ("no space left", "storagefull", "disk quota exceeded", "(os error 28)",
 _FORBIDDEN = ("permission denied", "read-only file system", "access denied", "accessdenied", "forbidden")
 _PASSING = re.compile(
     r"timed? ?out|connection (refused|reset|closed|aborted)|error sending request|slow ?down|temporarily|"
-    r"service unavailable|internal server error|bad gateway|status:? (code:? )?50[0-4]\b"
+    r"service unavailable|internal server error|bad gateway|error reading a body|incomplete (message|read)|status:? (code:? )?50[0-4]\b"
 )
 _GONE = (
     "no such file",
@@ -27,7 +28,21 @@ _GONE = (
     "invalid parquet",
     "corrupt",
 )
+WAY_OUT = (
+    "bring it back with flows/maintenance/table.py restore, or compute it again with flows/maintenance/table.py rebuild"
+)
+"""What can be done about a damaged table."""
 _BROKEN_LOG = ("kernel error", "json error", "no table metadata or protocol", "log segment")
+
+
+persistently = retry(
+    retry=retry_if_exception_type(LakeUnavailable),
+    # delta-rs is patient itself with a storage that does not answer at all; what it gives up at once is an answer cut short.
+    stop=stop_after_attempt(4) | stop_after_delay(15),
+    wait=wait_random(0.05, 0.3),
+    reraise=True,
+)
+"""Asks the storage once more where it did not answer: for what is read outside of the steps that a runner tries again."""
 
 
 @contextmanager
@@ -44,7 +59,7 @@ def storage_errors(what: str) -> Generator[None]:
             f"{what}: another writer committed in between ({_said(error)}); run again", what=what
         ) from error
     except DeltaProtocolError as error:
-        raise _broken_log(what, error) from error
+        raise broken_log(what, error) from error
     except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
         raise lake_error(what, error) from error
 
@@ -76,12 +91,12 @@ def lake_error(what: str, error: BaseException) -> LakeError:
     if _PASSING.search(low):
         return LakeUnavailable(f"{what}: the storage did not answer ({said}); it is tried again", what=what)
     if isinstance(error, DeltaError) and any(word in low for word in _BROKEN_LOG):
-        return _broken_log(what, error)
+        return broken_log(what, error)
     if "nosuchbucket" in low:
         return LakeError(f"{what}: there is no such bucket; create it, or name another lake with --lake", what=what)
     if any(word in low for word in _GONE):
         return LakeCorrupt(
-            f"{what}: a file that the table needs is gone or broken ({said}); {_way_out(what, 'restore it, or run with --full to compute it again')}",
+            f"{what}: a file that the table needs is gone or broken ({said}); {_way_out(what, WAY_OUT)}",
             what=what,
         )
     return LakeError(f"{what}: {said}", what=what)
@@ -94,10 +109,13 @@ def _way_out(what: str, otherwise: str) -> str:
     return otherwise
 
 
-def _broken_log(what: str, error: BaseException) -> LakeCorrupt:
+def broken_log(what: str, error: BaseException, files: Sequence[str] = ()) -> LakeCorrupt:
+    """The error for a table at ``what`` whose log cannot be read, with the files of the log that are to blame."""
+    named = f"{', '.join(files)} {'is' if len(files) == 1 else 'are'} broken or gone: " if files else ""
     return LakeCorrupt(
-        f"{what}: the table's log cannot be read: {_said(error)}; {_way_out(what, 'restore the log, or remove the table and run with --full')}",
+        f"{what}: the table's log cannot be read: {named}{_said(error)}; {_way_out(what, WAY_OUT)}",
         what=what,
+        files=tuple(files),
     )
 
 

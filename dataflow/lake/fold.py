@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,12 +15,15 @@ from dataflow.lake.state import (
     Files,
     Intent,
     Judgement,
+    LateStep,
     Lease,
     Outputs,
     PipelineState,
     Release,
     Released,
     StageState,
+    Stale,
+    UnitState,
     file_key,
 )
 
@@ -38,7 +41,6 @@ class _Fold:
 
     def __init__(self, pipeline: str) -> None:
         self.pipeline = pipeline
-        self.data: dict[str, Any] = {}
         self.lease: Lease | None = None
         self.stages: dict[str, StageState] = {}
         self.files: dict[str, FileRecord] = {}
@@ -104,6 +106,26 @@ class _Fold:
             self.files[file_key(record.source, record.name)] = record
             self.next_file_id = max(self.next_file_id, record.file_id + 1)
 
+    def _take_stale(self, entry: Entry) -> None:
+        """Units stay published, and without a key, so that whoever plans next runs them again.
+
+        A batch that is begun and not finished may hold them too: finishing it must not make them fresh.
+        """
+        stale = Stale.model_validate_json(entry.body)
+        chosen = None if stale.units is None else frozenset(stale.units)
+
+        def marked(unit: UnitState) -> UnitState:
+            meant = chosen is None or unit.unit.id in chosen
+            return unit.model_copy(update={"key": "", "reason": stale.reason}) if meant else unit
+
+        before = self.stages.get(stale.stage, StageState())
+        begun = {} if stale.epoch is None else {"epoch": stale.epoch, "wish": stale.wish or before.wish}
+        units = {unit_id: marked(unit) for unit_id, unit in before.units.items()}
+        self.stages[stale.stage] = before.model_copy(update={"units": units, **begun})
+        for batch_id, intent in self.intents.items():
+            if intent.stage == stale.stage:
+                self.intents[batch_id] = intent.model_copy(update={"units": tuple(map(marked, intent.units))})
+
     def _take_intent(self, entry: Entry) -> None:
         intent = Intent.model_validate_json(entry.body)
         self.intents[intent.batch_id] = intent
@@ -123,7 +145,7 @@ class _Fold:
         outputs = {o.table: o for o in (*before.outputs, *Outputs.model_validate_json(entry.body).outputs)}
         self.stages[intent.stage] = before.model_copy(
             update={
-                "epoch": intent.epoch,
+                "epoch": max(before.epoch, intent.epoch),
                 "seq": intent.seq,
                 "batch_id": intent.batch_id,
                 "outputs": tuple(outputs.values()),
@@ -136,15 +158,16 @@ class _Fold:
 
     def _progress(self, before: StageState, intent: Intent, at: datetime) -> dict[str, Any]:
         """How far the stage has come with its inputs."""
-        units = before.units if before.epoch == intent.epoch else {}
         gone = {unit.id for unit in intent.dropped}
+        kept = {k: _left(u, intent) for k, u in before.units.items() if k not in gone}
         return {
             "fingerprint": intent.fingerprint,
             "published_at": at,
-            "units": {k: u for k, u in units.items() if k not in gone} | {u.unit.id: u for u in intent.units},
+            "units": kept | {u.unit.id: u for u in intent.units},
             "inputs": intent.inputs,
             "event_time_max": max((t for t in (before.event_time_max, intent.event_time_max) if t), default=None),
-            "late_steps": intent.late_steps,
+            "late_steps": _steps(before.late_steps, intent.late_steps),
+            "full_seconds": before.full_seconds if intent.full_seconds is None else intent.full_seconds,
         }
 
     def _judge(self, intent: Intent, entry: Entry) -> None:
@@ -168,3 +191,15 @@ class _Fold:
 
     def _take_release(self, entry: Entry) -> None:
         self.release = Release.model_validate_json(entry.body).tables
+
+
+def _left(unit: UnitState, intent: Intent) -> UnitState:
+    """A unit after a batch that it was not in; one that the batch has left stale waits for a later one."""
+    if unit.unit.id not in intent.left or not unit.key:
+        return unit
+    return unit.model_copy(update={"key": "", "reason": f"batch {intent.batch_id} left it for later"})
+
+
+def _steps(before: Sequence[LateStep], told: Sequence[LateStep]) -> tuple[LateStep, ...]:
+    """The steps after a batch, which tells its own alone: told whole by each they would fill the journal."""
+    return (*(step for step in before if step.file_id < told[0].file_id), *told) if told else ()

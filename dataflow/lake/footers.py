@@ -35,8 +35,8 @@ def footer_statistics(file: IO[bytes], *, private: Collection[str] = ()) -> str:
     return json.dumps(
         {
             "numRecords": metadata.num_rows,
-            "minValues": {n: _bound(b.low, up=False) for n, b in bounded.items()},
-            "maxValues": {n: _bound(b.high, up=True) for n, b in bounded.items()},
+            "minValues": {n: bound(b.low, up=False) for n, b in bounded.items()},
+            "maxValues": {n: bound(b.high, up=True) for n, b in bounded.items()},
             "nullCount": {n: b.nulls for n, b in bounds.items() if b.nulls is not None},
         }
     )
@@ -68,7 +68,7 @@ def _range(found: Any) -> tuple[Any, Any]:
         return None, None
     try:
         low, high = found.min, found.max
-        _bound(high, up=True)
+        bound(high, up=True)
     except (OverflowError, ValueError):
         # Beyond the years that Python can say.
         return None, None
@@ -76,7 +76,8 @@ def _range(found: Any) -> tuple[Any, Any]:
     return (low, high) if plain else (None, None)
 
 
-def _bound(value: Any, *, up: bool) -> Any:
+def bound(value: Any, *, up: bool) -> Any:
+    """A bound as the log spells it."""
     if not isinstance(value, datetime):
         return value.isoformat() if isinstance(value, date) else value
     # The log keeps milliseconds: round outwards, so that no row falls outside of its file's bounds.

@@ -1,7 +1,7 @@
 """The write-ahead log of a lake, a Delta table of its own: ``_journal``.
 
 Everything that a run must not forget is an entry: who holds a pipeline's lease, which file ids
-are given away, what a batch is about to do to which tables (its intent), that it was published
+are given away, which units are to be run again, what a batch is about to do to which tables (its intent), that it was published
 and at which versions. The state of a pipeline is the fold of its entries, nothing else.
 """
 
@@ -25,14 +25,27 @@ from pydantic import ValidationError
 
 from dataflow.errors import CommitConflict, LakeCorrupt, LeaseLost
 from dataflow.lake.commit import Lock
-from dataflow.lake.errors import storage_errors
-from dataflow.lake.lake import ActiveFile, Lake, Snapshot, snapshot_of
+from dataflow.lake.errors import persistently, storage_errors
+from dataflow.lake.lake import Lake
 from dataflow.lake.schema import to_delta
+from dataflow.lake.seams import Seam, reach
+from dataflow.lake.snapshot import ActiveFile, Snapshot, snapshot_of
 from dataflow.model import Frozen, TableVersion
 
 TABLE = "_journal"
 Kind = Literal[
-    "lease", "beat", "files", "intent", "published", "abandoned", "judged", "release", "released", "swept", "checkpoint"
+    "lease",
+    "beat",
+    "files",
+    "stale",
+    "intent",
+    "published",
+    "abandoned",
+    "judged",
+    "release",
+    "released",
+    "swept",
+    "checkpoint",
 ]
 SCHEMA = pl.Schema(
     {
@@ -48,6 +61,8 @@ SCHEMA = pl.Schema(
     }
 )
 _ARCHIVE_AFTER = 64
+_LOG_KEPT = "interval 1 hours"
+"""Nobody reads an older version of the journal; a log that is never cleaned makes every look into it slower."""
 _ATTEMPTS = 20
 
 
@@ -71,6 +86,7 @@ class Journal:
         self.lake = lake
         self._one_at_a_time = threading.Lock()
 
+    @persistently
     def entries(self, *, archived: bool = False) -> list[Entry]:
         """The entries since the last archiving, oldest first; with ``archived`` all there ever were.
 
@@ -135,11 +151,25 @@ class Journal:
             update={"seq": 0 if handle is None else handle.version() + 1, "at": datetime.now(UTC)}
         )
         add = self._write([stamped], archived=False)
+        reach(Seam.ENTRY_WRITTEN, entry.kind)
+        self._settle([add], lambda: self._commit(handle, [add], lock))
+
+    def _settle(self, written: Sequence[AddAction], commit: Callable[[], None]) -> None:
+        """Commit files, or take them away again where another run's commit came in between."""
         try:
-            self._commit(handle, [add], lock)
-        except CommitFailedError:
-            self._discard(add)
+            commit()
+        except (DeltaError, OSError) as error:
+            # Where the storage's answer got lost, the commit is there: tried once more it is its own conflict.
+            if self._holds(written):
+                return
+            if isinstance(error, CommitFailedError):
+                self._discard(*written)
             raise
+
+    def _holds(self, written: Sequence[AddAction]) -> bool:
+        if not self.lake.exists(TABLE):
+            return False
+        return {add.path for add in written} <= {f.path for f in self._snapshot(self.lake.open(TABLE)).files}
 
     def _commit(self, handle: DeltaTable | None, actions: list[Any], lock: Lock) -> None:
         # Never retried by delta-rs: an entry's number is that of its commit, and after another pipeline's archiving
@@ -158,6 +188,7 @@ class Journal:
                 mode="error",
                 partition_by=["archived"],
                 name=TABLE,
+                configuration={"delta.logRetentionDuration": _LOG_KEPT},
                 storage_options=self.lake.storage_options or None,
                 commit_properties=properties,
             )
@@ -207,17 +238,18 @@ class Journal:
         stamped = [
             c.model_copy(update={"seq": handle.version() + 1, "at": datetime.now(UTC)}) for c in checkpoints(old)
         ]
-        written = [self._write(old, archived=True), self._write(stamped, archived=False)]
+        # A checkpoint says nothing that the entries before it do not, and each is as large as all that there is.
+        told = [entry for entry in old if entry.kind != "checkpoint"]
+        written = [self._write(told, archived=True), self._write(stamped, archived=False)]
         now = int(time.time() * 1000)
-        try:
-            self._commit(
-                handle,
-                [*written, *(RemoveAction(f.path, True, now, f.size_bytes, dict(f.partition)) for f in small)],
-                lock,
-            )
-        except CommitFailedError:
-            self._discard(*written)
-            raise
+        gone = [RemoveAction(f.path, True, now, f.size_bytes, dict(f.partition)) for f in small]
+        self._settle(written, lambda: self._commit(handle, [*written, *gone], lock))
+        reach(Seam.JOURNAL_ARCHIVED)
+        # What is archived stays archived where cleaning fails: it is tried again after as many entries.
+        with suppress(DeltaError, OSError):
+            handle = self.lake.open(TABLE)
+            handle.create_checkpoint()
+            handle.cleanup_metadata()
         return True
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,49 +14,19 @@ import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from dataflow.errors import ConfigError, LakeCorrupt, TableMissing
-from dataflow.lake.errors import storage_errors
+from dataflow.errors import ConfigError, TableMissing
+from dataflow.lake.damage import broken_log_files
+from dataflow.lake.deletion_vectors import Rows, positions, read_vectors, selection, vector_path
+from dataflow.lake.errors import broken_log, persistently, storage_errors
 from dataflow.lake.filesystem import FileSystem, open_filesystem
+from dataflow.lake.log import Log
 from dataflow.lake.naming import unit_id_of
-from dataflow.lake.schema import from_delta
+from dataflow.lake.snapshot import ActiveFile as ActiveFile
+from dataflow.lake.snapshot import Partition as Partition
+from dataflow.lake.snapshot import Snapshot as Snapshot
+from dataflow.lake.snapshot import has_vectors, of_the_living, partition_value, snapshot_of, statistics_of
+from dataflow.lake.snapshot import partition_text as partition_text
 from dataflow.model import TableVersion
-
-Partition = tuple[str | None, ...]
-
-
-@dataclass(frozen=True)
-class ActiveFile:
-    """A data file of one version of a table."""
-
-    path: str
-    rows: int
-    size_bytes: int
-    partition: Mapping[str, str | None]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """One version of a table: its schema and files, without their content."""
-
-    version: TableVersion
-    schema: pl.Schema
-    partition_by: tuple[str, ...]
-    files: tuple[ActiveFile, ...]
-
-    @property
-    def rows(self) -> int:
-        return sum(file.rows for file in self.files)
-
-    def partitions(self, by: Sequence[str]) -> list[Partition]:
-        """The distinct values of the partition columns ``by``, sorted."""
-        return sorted(
-            {tuple(f.partition[c] for c in by) for f in self.files}, key=lambda p: [(v is not None, v or "") for v in p]
-        )
-
-    def slice(self, partition: Iterable[tuple[str, str | None]]) -> tuple[ActiveFile, ...]:
-        """The files of one partition; all of them for an empty one."""
-        wanted = tuple(partition)
-        return tuple(f for f in self.files if all(f.partition[c] == value for c, value in wanted))
 
 
 class Lake:
@@ -96,22 +63,27 @@ class Lake:
     def table_uri(self, table: str) -> str:
         return f"{self.uri}/{table}"
 
+    @persistently
     def exists(self, table: str) -> bool:
         """Whether ``table`` has a version; a log folder that a crash left empty is no table."""
         with storage_errors(self.table_uri(table)):
             return DeltaTable.is_deltatable(self.table_uri(table), self.storage_options or None)
 
+    @persistently
     def open(self, table: str, version: int | None = None) -> DeltaTable:
         """A handle on ``table``.
 
         Errors: TableMissing, LakeCorrupt.
         """
-        if not self.exists(table):
-            raise TableMissing(f"{self.table_uri(table)}: no such table in the lake", table=table)
         with storage_errors(self.table_uri(table)):
             try:
                 return DeltaTable(self.table_uri(table), version=version, storage_options=self.storage_options or None)
-            except DeltaError as error:
+            except (DeltaError, OSError) as error:
+                # Asked only now: the answer costs as much as opening the table.
+                if not self.exists(table):
+                    raise TableMissing(f"{self.table_uri(table)}: no such table in the lake", table=table) from error
+                if broken := broken_log_files(self.fs, self.path(table)):
+                    raise broken_log(self.table_uri(table), error, broken) from error
                 if version is None or "version" not in str(error).lower():
                     raise
                 raise TableMissing(
@@ -125,175 +97,148 @@ class Lake:
             return TableVersion(table=table, uri=self.table_uri(table), version=self.open(table).version())
         return None
 
+    def log(self, table: str) -> Log:
+        """The files of a table's log."""
+        return Log(self.fs, self.path(table, "_delta_log"), self.table_uri(table), table)
+
     def snapshot(self, version: TableVersion) -> Snapshot:
         """Schema and files of ``version``, from the log alone."""
-        handle = self.open(version.table, version.version)
-        return snapshot_of(handle, version)
+        return self.loaded(self.open(version.table, version.version), version.table)
+
+    def loaded(self, handle: DeltaTable, table: str) -> Snapshot:
+        """What a handle on ``table`` has loaded."""
+        version = TableVersion(table=table, uri=self.table_uri(table), version=handle.version())
+        vectors = self.log(table).vectors(version.version) if has_vectors(handle) else {}
+        return snapshot_of(handle, version, vectors)
 
     def scan(
-        self, snapshot: Snapshot, files: Sequence[ActiveFile] | None = None, *, path_column: str | None = None
+        self,
+        snapshot: Snapshot,
+        files: Sequence[ActiveFile] | None = None,
+        *,
+        path_column: str | None = None,
+        position_column: str | None = None,
+        hidden: Mapping[str, Rows] | None = None,
     ) -> pl.LazyFrame:
-        """The rows of ``files`` (by default all) of a snapshot; with ``path_column``, also which file they are in."""
+        """The rows of ``files`` (by default all) of a snapshot, but for the dead ones.
+
+        With ``path_column`` also which file each is in, with ``position_column`` at which place of that file.
+        ``hidden`` are rows to leave out in place of the dead ones, by path.
+        """
         chosen = snapshot.files if files is None else files
+        held = {file.path: file.rows + file.dead for file in chosen}
+        left_out = self.dead_rows(snapshot.version.table, chosen) if hidden is None else hidden
         # Other programs (native compaction is one) leave the partition columns out of the files: they are in the log alone.
         bare = [f for f in chosen if snapshot.partition_by and unit_id_of(f.path) is None]
-        whole = [f.path for f in chosen if f not in bare]
+        apart = {f.path for f in bare}
+        whole = [f.path for f in chosen if f.path not in apart]
         table, schema = snapshot.version.table, snapshot.schema
-        frames = [self.scan_files(table, whole, schema, path_column=path_column)] if whole or not bare else []
+
+        def read(paths: Sequence[str]) -> pl.LazyFrame:
+            if position_column is None:
+                return self._scan(table, paths, schema, path_column, left_out, held)
+            return self._scan_places(table, paths, schema, path_column, position_column, left_out)
+
+        frames = [read(whole)] if whole or not bare else []
         for file in bare:
-            values = {c: pl.lit(_value_of(file.partition[c], schema[c]), schema[c]) for c in snapshot.partition_by}
-            frames.append(self.scan_files(table, [file.path], schema, path_column=path_column).with_columns(**values))
+            values = {
+                c: pl.lit(partition_value(file.partition[c], schema[c]), schema[c]) for c in snapshot.partition_by
+            }
+            frames.append(read([file.path]).with_columns(**values))
         return pl.concat(frames) if len(frames) > 1 else frames[0]
+
+    def dead_rows(self, table: str, files: Iterable[ActiveFile]) -> dict[str, Rows]:
+        """The dead rows of ``files``, by path, of those that have some."""
+        vectors = {file.path: file.deleted for file in files if file.deleted is not None}
+        if not vectors:
+            return {}
+        with storage_errors(self.table_uri(table)):
+            rows = read_vectors(self.fs, self.path(table), vectors.values())
+        return {path: rows[vector] for path, vector in vectors.items()}
 
     def scan_files(
         self, table: str, paths: Sequence[str], schema: pl.Schema, *, path_column: str | None = None
     ) -> pl.LazyFrame:
-        """The rows of Parquet files of a table, committed or staged, with the columns of ``schema``."""
+        """The rows of Parquet files of a table, committed or staged, with the columns of ``schema``: dead ones too."""
+        return self._scan(table, paths, schema, path_column)
+
+    def _scan(
+        self,
+        table: str,
+        paths: Sequence[str],
+        schema: pl.Schema,
+        path_column: str | None,
+        hidden: Mapping[str, Rows] | None = None,
+        held: Mapping[str, int] | None = None,
+        position_column: str | None = None,
+    ) -> pl.LazyFrame:
         if not paths:
-            return pl.LazyFrame(schema={**schema, path_column: pl.String()} if path_column else schema)
+            more = {path_column: pl.String(), position_column: pl.UInt32()}
+            return pl.LazyFrame(schema={**schema, **{c: t for c, t in more.items() if c is not None}})
+        uris = {path: f"{self.table_uri(table)}/{path}" for path in paths}
+        some = (
+            {uris[path]: (rows, held[path]) for path, rows in hidden.items() if path in uris} if hidden and held else {}
+        )
         return pl.scan_parquet(
-            [f"{self.table_uri(table)}/{path}" for path in paths],
+            list(uris.values()),
             schema=schema,
             missing_columns="insert",
             hive_partitioning=False,
             glob=False,
             include_file_paths=path_column,
+            row_index_name=position_column,
             storage_options=self.storage_options or None,
+            # What scan_delta does with vectors. It keeps the order of rows, and costs a tenth of an anti-join.
+            _deletion_files=("delta-deletion-vector", selection(some)) if some else None,
         )
+
+    def _scan_places(
+        self,
+        table: str,
+        paths: Sequence[str],
+        schema: pl.Schema,
+        path_column: str | None,
+        position_column: str,
+        hidden: Mapping[str, Rows],
+    ) -> pl.LazyFrame:
+        """File by file: Polars counts on from file to file, and with vectors only the rows that are read."""
+        frames: list[pl.LazyFrame] = []
+        for path in paths:
+            frame = self._scan(table, [path], schema, path_column, position_column=position_column)
+            if path in hidden:
+                gone = positions(hidden[path]).cast(pl.UInt32).alias(position_column).to_frame().lazy()
+                frame = frame.join(gone, on=position_column, how="anti", maintain_order="left")
+            # Polars puts the index first.
+            frames.append(frame.select(*schema, *([path_column] if path_column else []), position_column))
+        return pl.concat(frames or [self._scan(table, [], schema, path_column, position_column=position_column)])
 
     def read(self, table: str, version: int | None = None) -> pl.LazyFrame:
         """The rows of ``table`` as it stands, or stood at ``version``.
 
         Errors: TableMissing.
         """
-        handle = self.open(table, version)
-        return self.scan(
-            snapshot_of(handle, TableVersion(table=table, uri=self.table_uri(table), version=handle.version()))
-        )
-
-    def touched(self, table: str, since: int, until: int, by: Sequence[str]) -> set[Partition] | None:
-        """Partitions (values of ``by``) whose rows changed after version ``since``, up to ``until``.
-
-        None where the log no longer tells (cleaned up), or the schema changed: all of them may have.
-        Commits that only rearrange files (``dataChange=false``) touch nothing.
-        """
-        touched: set[Partition] = set()
-        for actions in self._commits(table, since, until):
-            if actions is None or any("metaData" in action for action in actions):
-                return None
-            for action in actions:
-                change = action.get("add") or action.get("remove")
-                if change and change.get("dataChange", True):
-                    values: dict[str, str | None] = change.get("partitionValues") or {}
-                    if any(column not in values for column in by):
-                        return None
-                    touched.add(tuple(values[column] for column in by))
-        return touched
-
-    def added(self, table: str, since: int, until: int) -> list[str] | None:
-        """Paths of the files added after ``since``, up to ``until``; None unless the table only grew.
-
-        None also where some of them were rearranged since: their rows lie among older ones.
-        """
-        added: list[str] = []
-        for actions in self._commits(table, since, until):
-            if actions is None or any("metaData" in action for action in actions):
-                return None
-            for action in actions:
-                if (remove := action.get("remove")) and (
-                    remove.get("dataChange", True) or unquote(remove["path"]) in added
-                ):
-                    return None
-                if (add := action.get("add")) and add.get("dataChange", True):
-                    added.append(unquote(add["path"]))
-        return added
-
-    def _commits(self, table: str, since: int, until: int) -> Iterable[list[dict[str, Any]] | None]:
-        for version in range(since + 1, until + 1):
-            path = self.path(table, "_delta_log", f"{version:020d}.json")
-            with storage_errors(self.table_uri(table)):
-                if not self.fs.exists(path):
-                    yield None
-                    return
-                text = self.fs.cat_file(path).decode()
-            try:
-                # Not splitlines: values may hold characters that it takes for the end of a line.
-                yield [json.loads(line) for line in text.split("\n") if line]
-            except ValueError as error:
-                raise LakeCorrupt(
-                    f"{path}: the table's log cannot be read: {error}; restore the log, or remove the table and run with --full",
-                    table=table,
-                ) from error
+        return self.scan(self.loaded(self.open(table, version), table))
 
     def statistics(self, version: TableVersion) -> dict[str, str]:
         """What the log says of the values in each file of ``version``, as JSON: nulls, and bounds that may be wide."""
         handle = self.open(version.table, version.version)
         with storage_errors(version.uri):
-            actions = pl.DataFrame(handle.get_add_actions(flatten=False))
-        return {unquote(row["path"]): _statistics(row) for row in actions.iter_rows(named=True)}
+            told = statistics_of(handle)
+        vectors = self.log(version.table).vectors(handle.version()) if has_vectors(handle) else {}
+        dead = {path: vector.cardinality for path, vector in vectors.items()}
+        return told | {path: of_the_living(told[path], count) for path, count in dead.items()}
+
+    def batches(self, table: str, until: int) -> set[str]:
+        """Ids of our batches that were committed up to version ``until``, as far as the log goes back."""
+        with storage_errors(self.table_uri(table)):
+            commits = self.open(table).history()
+        return {c["dataflow_batch"] for c in commits if c["version"] <= until and "dataflow_batch" in c}
 
     def logged(self, table: str) -> set[str]:
-        """Paths of all files that a version in the table's log names, the replaced ones among them."""
+        """Paths of all files, data and vectors, that a version in the table's log names, the replaced ones among them."""
         head = self.head(table)
         if head is None:
             return set()
-        named = {f.path for f in self.snapshot(head).files}
-        for version in range(head.version + 1):
-            # Versions that were cleaned out of the log can be read no more, whatever becomes of their files.
-            for actions in self._commits(table, version - 1, version):
-                for action in actions or ():
-                    if change := action.get("add") or action.get("remove"):
-                        named.add(unquote(change["path"]))
-        return named
-
-
-def snapshot_of(handle: DeltaTable, version: TableVersion) -> Snapshot:
-    """What a loaded handle knows of its version."""
-    with storage_errors(version.uri):
-        by = tuple(handle.metadata().partition_columns)
-        actions = pl.DataFrame(handle.get_add_actions(flatten=False))
-        files = tuple(
-            ActiveFile(
-                path=unquote(row["path"]),
-                rows=row.get("num_records") or 0,
-                size_bytes=row["size_bytes"],
-                partition={c: partition_text(_given(row.get("partition")).get(c)) for c in by},
-            )
-            for row in actions.iter_rows(named=True)
-        )
-        return Snapshot(version, from_delta(handle.schema()), by, files)
-
-
-def _statistics(row: dict[str, Any]) -> str:
-    told: dict[str, dict[str, Any] | None] = {
-        "minValues": row.get("min"),
-        "maxValues": row.get("max"),
-        "nullCount": row.get("null_count"),
-    }
-    known = {what: {c: v for c, v in (values or {}).items() if v is not None} for what, values in told.items()}
-    return json.dumps({"numRecords": row.get("num_records"), **known}, default=_bound_text)
-
-
-def _bound_text(value: Any) -> str:
-    return value.isoformat() if isinstance(value, date) else str(value)
-
-
-def _given(partition: dict[str, object] | None) -> dict[str, object]:
-    return partition or {}
-
-
-def partition_text(value: object) -> str | None:
-    """A partition value as Delta's log spells it (text, integers, dates and booleans)."""
-    if value is None:
-        return None
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _value_of(text: str | None, dtype: pl.DataType) -> object:
-    if text is None:
-        return None
-    if isinstance(dtype, pl.Boolean):
-        return text == "true"
-    if isinstance(dtype, pl.Date):
-        return date.fromisoformat(text)
-    return int(text) if dtype.is_integer() else text
+        files = self.snapshot(head).files
+        vectors = {vector_path(file.deleted) for file in files if file.deleted}
+        return {f.path for f in files} | {path for path in vectors if path} | self.log(table).named(head.version)

@@ -7,6 +7,8 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -17,6 +19,7 @@ from dataflow.lake.commit import Lock, fence
 from dataflow.lake.fold import fold
 from dataflow.lake.journal import Entry, Journal, Kind
 from dataflow.lake.lake import Lake
+from dataflow.lake.seams import Seam, reach
 from dataflow.lake.state import Lease, PipelineState, Released
 from dataflow.model import Frozen
 
@@ -102,6 +105,26 @@ class HeldLease:
             self._heart.join()
 
 
+@contextmanager
+def held(lake: Lake, pipeline: str, run_id: str, *, ttl_seconds: float) -> Generator[HeldLease]:
+    """Hold the lease for work that is no run; what ends it early leaves the lease to the next run's repair.
+
+    Errors: LeaseHeld while a run is at work.
+    """
+    lease = acquire(lake, pipeline, run_id, ttl_seconds=ttl_seconds).beat_every(ttl_seconds / 3)
+    try:
+        yield lease
+    except LeaseLost:
+        lease.stop()
+        raise
+    except BaseException:
+        # The first error is the one to tell.
+        with suppress(DataFlowError):
+            lease.release(clean=False)
+        raise
+    lease.release(clean=True)
+
+
 def read_state(lake: Lake, pipeline: str) -> PipelineState:
     """What the journal says of ``pipeline`` now; touches nothing."""
     return fold(Journal(lake).entries()).get(pipeline, PipelineState(pipeline=pipeline))
@@ -118,9 +141,15 @@ def acquire(lake: Lake, pipeline: str, run_id: str, *, ttl_seconds: float) -> He
         attempt += 1
     before, lock = taken
     took_over = before.lease is not None and not before.lease.released
-    if took_over:
-        fence(lake, sorted(before.tables), lock)
-    return HeldLease(lake, pipeline, run_id, lock, read_state(lake, pipeline), took_over=took_over)
+    try:
+        reach(Seam.LEASE_RECORDED, pipeline)
+        if took_over:
+            fence(lake, sorted(before.tables), lock)
+        return HeldLease(lake, pipeline, run_id, lock, read_state(lake, pipeline), took_over=took_over)
+    except BaseException:
+        # Nobody is going to give this lease back: while the process lives, it must not pass for one at work.
+        _over.add(run_id)
+        raise
 
 
 def _take(
@@ -160,9 +189,14 @@ def alive(lease: Lease) -> bool:
     """Whether the holder may still be at work: its process on this machine, its heartbeat elsewhere."""
     if lease.released or lease.run_id in _over:
         return False
-    if lease.host == socket.gethostname() and not _process_lives(lease):
+    here, silent = lease.host == socket.gethostname(), datetime.now(UTC) - lease.beat_at
+    if here and not _process_lives(lease):
         return False
-    return datetime.now(UTC) - lease.beat_at < timedelta(seconds=lease.ttl_seconds)
+    if here and silent < timedelta():
+        # The clock was set back; that the process lives is known without it.
+        return True
+    # A beat from far in the future is another machine's wrong clock: nobody should wait for that day.
+    return abs(silent) < timedelta(seconds=lease.ttl_seconds)
 
 
 def _process_lives(lease: Lease) -> bool:

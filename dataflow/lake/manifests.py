@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 
+from dataflow.lake.deletion_vectors import vector_paths
 from dataflow.lake.errors import storage_errors
 from dataflow.lake.lake import Lake
+from dataflow.lake.seams import Seam, reach
 from dataflow.model import Manifest
 
 FOLDER = "_staged"
@@ -25,6 +27,7 @@ def save(lake: Lake, manifest: Manifest) -> None:
     with storage_errors(lake.uri):
         lake.fs.makedirs(place.rsplit("/", 1)[0], exist_ok=True)
         lake.fs.pipe_file(draft, manifest.model_dump_json().encode())
+        reach(Seam.MANIFEST_DRAFTED, manifest.unit.stage)
         lake.fs.mv(draft, place)
 
 
@@ -47,8 +50,17 @@ def load(
             return None
         whole = all(
             lake.fs.exists(p := lake.path(f.table, f.path)) and lake.fs.size(p) == f.size_bytes for f in manifest.files
-        )
+        ) and all(lake.fs.exists(lake.path(table, path)) for table, path in _vectors(manifest))
     return manifest if whole else None
+
+
+def staged_paths(manifest: Manifest) -> set[tuple[str, str]]:
+    """Table and path of everything that a unit staged: its files, and the lists of dead rows."""
+    return {(file.table, file.path) for file in manifest.files} | _vectors(manifest)
+
+
+def _vectors(manifest: Manifest) -> set[tuple[str, str]]:
+    return {(table, path) for table, deletes in manifest.deletes.items() for path in vector_paths(deletes)}
 
 
 def kept(lake: Lake, stages: Sequence[str]) -> list[Manifest]:

@@ -6,7 +6,7 @@ import re
 
 from dataflow.model import FileRole
 
-_OURS = re.compile(r"([0-9a-f]{12})-[^/]+-(?:new|carried|side|broken)\d+-\d+\.parquet")
+_OURS = re.compile(r"([0-9a-f]{12})-([^/]+)-(new|carried|side|broken)(\d+)-(\d+)\.parquet")
 
 
 def file_name(unit_id: str, run_id: str, role: FileRole, nth: int, index: int) -> str:
@@ -24,3 +24,14 @@ def unit_id_of(path: str) -> str | None:
     """
     found = _OURS.fullmatch(path.rsplit("/", 1)[-1])
     return found[1] if found else None
+
+
+def written_when(path: str) -> tuple[str, bool, int, int]:
+    """Orders the files of a unit by when their rows came: by run, what was carried over first, then as they were written.
+
+    Example:
+        >>> written_when("c10dca02ac77-20260101T000000x1a2b3c-new0-10.parquet")
+        ('20260101T000000x1a2b3c', True, 0, 10)
+    """
+    found = _OURS.fullmatch(path.rsplit("/", 1)[-1])
+    return (found[2], found[3] != "carried", int(found[4]), int(found[5])) if found else ("", False, 0, 0)

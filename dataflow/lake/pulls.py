@@ -10,7 +10,27 @@ from typing import Any
 import polars as pl
 
 from dataflow.lake.schema import from_json, to_delta
-from dataflow.model import Frozen
+from dataflow.model import Frozen, digest
+
+
+class Reach(Frozen):
+    """How far the rows of a file go by their source's cursor."""
+
+    greatest: Any = None
+    """The greatest value, as JSON; None where all are null."""
+    nulls: int = 0
+    """Rows without a value."""
+
+
+class Cut(Frozen):
+    """Rows that do not count any more, because they were asked for once more."""
+
+    before: Any = None
+    """Rows of the files stay that come before this value of the cursor, as JSON; None where none stay."""
+    files: tuple[str, ...]
+    """Names of the files that hold others."""
+    at: datetime
+    """When this was wished for."""
 
 
 class SpooledFile(Frozen):
@@ -24,6 +44,22 @@ class SpooledFile(Frozen):
     columns: dict[str, Any]
     """Its schema, as Delta writes it."""
     pulled_at: datetime
+    reach: Reach | None = None
+    """None of a source without a cursor."""
+    cut: Cut | None = None
+    """Which of its rows do not count any more; without the names of files."""
+    restates: str | None = None
+    """The first file of which it takes rows' places."""
+
+    @property
+    def content(self) -> str:
+        """Names the rows that count."""
+        return digest(self.content_hash, json.dumps(self.cut.before)) if self.cut else self.content_hash
+
+    @property
+    def changed_at(self) -> datetime:
+        """When other rows began to count."""
+        return self.cut.at if self.cut else self.pulled_at
 
     @property
     def names(self) -> list[str]:
@@ -43,10 +79,27 @@ class Record(Frozen):
     state: dict[str, Any] | None
     declared: dict[str, Any]
     """A schema as Delta writes it: types that the source declares, whatever its rows look like."""
+    wish: Cut | None = None
+    """Not a pull, but a person's wish to ask from ``state`` again: the answer, the next record, carries it as ``cut``."""
+    cut: Cut | None = None
+    """What the files of this pull take the place of."""
 
     @property
     def contents(self) -> list[str]:
         return contents_of(file for file in self.files if f"-{self.pull}-" in file.name)
+
+
+def files_of(records: Iterable[Record]) -> list[SpooledFile]:
+    """All files that ``records`` name, in order, with what later records say of them."""
+    found: dict[str, SpooledFile] = {}
+    for record in records:
+        if record.cut is not None:
+            mark = {"cut": record.cut.model_copy(update={"files": ()})}
+            found |= {name: found[name].model_copy(update=mark) for name in record.cut.files if name in found}
+        own = f"-{record.pull}-"
+        anew = {"restates": record.cut.files[0]} if record.cut is not None and record.cut.files else {}
+        found |= {f.name: f.model_copy(update=anew) if own in f.name else f for f in record.files}
+    return list(found.values())
 
 
 def contents_of(files: Iterable[SpooledFile]) -> list[str]:

@@ -20,8 +20,9 @@ from pydantic import ValidationError
 
 from dataflow.errors import CommitConflict, LakeCorrupt
 from dataflow.lake.errors import storage_errors
+from dataflow.lake.filesystem import read_all
 from dataflow.lake.lake import Lake
-from dataflow.lake.pulls import Record, SpooledFile, as_json, as_schema, contents_of
+from dataflow.lake.pulls import Cut, Reach, Record, SpooledFile, as_json, as_schema, contents_of, files_of
 from dataflow.lake.schema import storable
 from dataflow.lake.sizing import sized
 
@@ -53,9 +54,19 @@ class Spool:
 
         Errors: LakeCorrupt for a record that is missing or cannot be read.
         """
-        found = [file for record in self._records() for file in record.files]
+        found = files_of(self._records())
         self._known = {file.name: file for file in found}
         return found
+
+    def standing(self) -> list[SpooledFile]:
+        """All files as they will be after the next pull: without what it takes the place of."""
+        records = self._records()
+        pending = records[-1].wish if records else None
+        return (
+            files_of([*records, records[-1].model_copy(update={"files": (), "cut": pending})])
+            if pending
+            else files_of(records)
+        )
 
     def number(self) -> int:
         """That of the last pull; 0 before the first."""
@@ -85,29 +96,44 @@ class Spool:
         declared: Callable[[], pl.Schema] = pl.Schema,
         *,
         after: int | None = None,
+        reach: Callable[[pl.DataFrame], Reach | None] = lambda _: None,
     ) -> tuple[SpooledFile, ...]:
         """Keep ``frames``, and the state that is known when all of them were taken: both, or nothing.
 
         ``after`` is the number of the pull whose state was asked with, by default the last one. Where the answer is that
-        of the pull before, and the state too, nothing is kept: there is nothing new.
+        of the pull before, and the state too, nothing is kept: there is nothing new. An answer to a wish is kept in any
+        case, and takes the place of what was wished anew.
         Errors: CommitConflict where another process pulled meanwhile; LakeError.
         """
         before, following = self._last(), (self.number() if after is None else after) + 1
         pull = uuid.uuid4().hex[:8]
         written = [
-            self._write_file(f"{following:06d}-{pull}-{index:04d}.parquet", frame)
+            self._write_file(f"{following:06d}-{pull}-{index:04d}.parquet", frame, reach(frame))
             for index, frame in enumerate(sized(frames))
         ]
         found, types = state_after(), as_json(storable(declared(), self.stage))
         state = None if found is None else dict(found)
         known = (before.state, before.declared) if before else (None, as_json(pl.Schema()))
-        if (state, types) == known and (not written or (before and contents_of(written) == before.contents)):
+        wish = before.wish if before else None
+        same = not written or (before is not None and contents_of(written) == before.contents)
+        if wish is None and same and (state, types) == known:
             # The same answer to the same question, say a list that is given as a whole and did not change.
             self._remove([file.name for file in written])
             return ()
-        earlier = self.files() if following % _WHOLE == 0 else []
-        self._commit(following, Record(pull=pull, files=(*earlier, *written), state=state, declared=types))
+        self._commit(following, Record(pull=pull, files=tuple(written), state=state, declared=types, cut=wish))
         return tuple(written)
+
+    def wish(self, state: State | None, cut: Cut) -> None:
+        """Have the next pull ask with ``state``; its answer takes the place of the rows that ``cut`` says.
+
+        Until then these rows count as before.
+        Errors: CommitConflict where another process pulled meanwhile; LakeError.
+        """
+        before = self._last()
+        assert before is not None, "nothing was pulled yet"
+        asked = None if state is None else dict(state)
+        record = Record(pull=uuid.uuid4().hex[:8], files=(), state=asked, declared=before.declared, wish=cut)
+        self._commit(self.number() + 1, record)
 
     def file(self, name: str) -> SpooledFile:
         """The file of this name.
@@ -150,7 +176,7 @@ class Spool:
             for name in names:
                 self.lake.fs.rm_file(self._place(name))
 
-    def _write_file(self, name: str, frame: pl.DataFrame) -> SpooledFile:
+    def _write_file(self, name: str, frame: pl.DataFrame, reach: Reach | None) -> SpooledFile:
         columns = as_json(storable(frame.schema, self.stage))
         buffer = io.BytesIO()
         frame.write_parquet(buffer)
@@ -165,9 +191,12 @@ class Spool:
             content_hash=xxhash.xxh3_128_hexdigest(content),
             columns=columns,
             pulled_at=datetime.now(UTC),
+            reach=reach,
         )
 
     def _commit(self, number: int, record: Record) -> None:
+        if number % _WHOLE == 0:
+            record = record.model_copy(update={"files": tuple(files_of([*self._records(), record]))})
         place, content = self._place(f"{number:06d}.json"), record.model_dump_json().encode()
         conflict = CommitConflict(f"{place}: another run pulled this source at the same time; run again", what=place)
         with storage_errors(self.uri):
@@ -204,11 +233,10 @@ class Spool:
         wanted = list(range(whole, numbers[-1] + 1)) if numbers else []
         if lost := next((n for n in wanted if n not in numbers), None):
             raise self.corrupt(f"{lost:06d}.json", "it is gone")
-        places = {self._place(f"{n:06d}.json"): n for n in wanted}
+        places = [self._place(f"{n:06d}.json") for n in wanted]
         with storage_errors(self.uri):
-            # All at once: an object store takes as long for one.
-            contents: dict[str, bytes] = self.lake.fs.cat(list(places)) if places else {}
-        return [self._parsed(n, contents[place]) for place, n in places.items()]
+            contents = read_all(self.lake.fs, places)
+        return [self._parsed(n, content) for n, content in zip(wanted, contents, strict=True)]
 
     def _read(self, number: int) -> Record:
         with storage_errors(self.uri):

@@ -194,7 +194,7 @@ def sweep(lake: Lake, tables: Sequence[str], run_ids: Sequence[str], keep: Calla
             left = [
                 path
                 for path in relative
-                if any(f"-{run_id}-" in path for run_id in run_ids) and path.endswith(".parquet")
+                if any(f"-{run_id}-" in path for run_id in run_ids) and path.endswith((".parquet", ".bin"))
             ]
             named = keep(table) | lake.logged(table) if left else set[str]()
             for path in left:

@@ -34,6 +34,8 @@ class FileRecord(Frozen):
     file_id: int
     first_id: int
     """The id of the first content seen under this name: a corrected file is no late arrival."""
+    etag: str | None = None
+    """What the object store called the content."""
 
 
 class UnitState(Frozen):
@@ -41,7 +43,10 @@ class UnitState(Frozen):
 
     unit: Unit
     key: str
+    """Names what was published; empty where it is to be run again and replaced, whatever it comes to."""
     batch_id: str
+    reason: str = ""
+    """Why it is to be run again, in words."""
 
 
 class LateStep(Frozen):
@@ -63,14 +68,19 @@ class Intent(Frozen):
     units: tuple[UnitState, ...]
     dropped: tuple[Unit, ...] = ()
     """Units that are no more."""
+    left: tuple[str, ...] = ()
+    """Ids of units that were stale too, and are left for later batches."""
     inputs: tuple[TableVersion, ...]
     fingerprint: str
     counts: RowCounts
     verdict: Verdict | None = None
     event_time_max: datetime | None = None
     late_steps: tuple[LateStep, ...] = ()
+    """The last one; those before it stay as they are. None where the stage has no window."""
     replays: bool = False
     """The batch sends quarantined rows again: how far the stage has come with its inputs stays as it was."""
+    full_seconds: float | None = None
+    """How long it took, where it computed the stage in full."""
 
 
 class Judgement(Frozen):
@@ -103,6 +113,15 @@ class StageState(Frozen):
     verdict: Verdict | None = None
     event_time_max: datetime | None = None
     late_steps: tuple[LateStep, ...] = ()
+    wish: str = ""
+    """Names the last wish of a person that was granted, so that it is granted once."""
+    full_seconds: float | None = None
+    """How long the last batch took that computed the stage in full."""
+
+    @property
+    def stale(self) -> tuple[UnitState, ...]:
+        """Units that are to be run again."""
+        return tuple(unit for unit in self.units.values() if not unit.key)
 
 
 class PipelineState(Frozen):
@@ -142,6 +161,18 @@ class Files(Frozen):
     """Body of a ``files`` entry."""
 
     files: tuple[FileRecord, ...]
+
+
+class Stale(Frozen):
+    """Body of a ``stale`` entry: published units that are to be run again, which replaces what they gave."""
+
+    stage: str
+    units: tuple[str, ...] | None = None
+    """Their ids; None for all of the stage. Those that are not published are passed over."""
+    epoch: int | None = None
+    """The epoch that begins with it, where a person has moved the position of a source."""
+    reason: str
+    wish: str = ""
 
 
 class Outputs(Frozen):

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from dataflow.model.books import RowCounts
 from dataflow.model.manifests import FileRole, Manifest, NotTaken, Staged, StagedFile, manifest_digest
-from dataflow.model.reports import LineageEdge, RunReport, RunState, StageReport, StageState, Usage
-from dataflow.model.values import ROW_ID, ROWS_PER_FILE, SOURCE_FILE, Frozen, TableVersion, Unit, digest, is_row_id
+from dataflow.model.reports import How, IncrementKind, LineageEdge, RunReport, RunState, StageReport, StageState, Usage
+from dataflow.model.values import (
+    ROW_ID,
+    ROWS_PER_FILE,
+    SOURCE_FILE,
+    Frozen,
+    TableVersion,
+    Unit,
+    digest,
+    is_row_id,
+    reading_order,
+)
+from dataflow.model.vectors import Deletion, DeletionVector
 from dataflow.model.verdicts import Route, RuleResult, Scope, Severity, Verdict
 
 __all__ = [
     "ROWS_PER_FILE",
     "ROW_ID",
     "SOURCE_FILE",
+    "Deletion",
+    "DeletionVector",
     "FileRole",
     "Frozen",
+    "How",
+    "IncrementKind",
     "LineageEdge",
     "Manifest",
     "NotTaken",
@@ -35,4 +50,5 @@ __all__ = [
     "digest",
     "is_row_id",
     "manifest_digest",
+    "reading_order",
 ]

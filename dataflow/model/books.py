@@ -11,7 +11,8 @@ class RowCounts(Frozen):
     ``read + fan_out = late + filtered + produced`` for row-wise stages,
     ``read = late + aggregated`` where rows are grouped, and in both
     ``produced = deduplicated + quarantined + dropped + published``.
-    Merges add what the publication did to the table's rows; ``repaired`` are those of the
+    Merges and other increments add what the publication did to the table's rows: those that go are updated as far as
+    others come in their place, and deleted beyond; ``repaired`` are those of the
     published rows that a repair made good.
     """
 
@@ -28,6 +29,7 @@ class RowCounts(Frozen):
     repaired: int = 0
     inserted: int = 0
     updated: int = 0
+    deleted: int = 0
     unchanged: int = 0
 
     def __add__(self, other: RowCounts) -> RowCounts:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from dataflow.model.books import RowCounts
 from dataflow.model.values import Frozen, Unit, digest
+from dataflow.model.vectors import Deletion, DeletionVector
 
 FileRole = Literal["new", "carried", "side", "broken"]
 """``new``: the stage's own rows, which the gate audits. ``carried``: published rows that a merge
@@ -41,6 +42,10 @@ class Manifest(Frozen):
     event_time_max: datetime | None = None
     removes: dict[str, tuple[str, ...]] = {}
     """By table: files that these replace, beyond the unit's own."""
+    deletes: dict[str, tuple[Deletion, ...]] = {}
+    """By table: files of which rows die."""
+    seen: dict[str, dict[str, DeletionVector]] = {}
+    """By table and path: the dead rows that these files had when the unit was staged."""
     references: dict[str, int] = {}
     """Versions of the tables that rules referred to when rows were set aside."""
     notes: tuple[str, ...] = ()
@@ -63,6 +68,10 @@ class NotTaken(Frozen):
 
 
 def manifest_digest(manifests: Iterable[Manifest]) -> str:
-    """Names exactly the staged files; a verdict holds for this digest and no other."""
-    files = sorted((f.table, f.path, f.rows, f.size_bytes) for m in manifests for f in m.files)
-    return digest(*(text for file in files for text in file))
+    """Names exactly the staged files and the rows that die; a verdict holds for this digest and no other."""
+    units = list(manifests)
+    files = sorted((f.table, f.path, f.rows, f.size_bytes) for m in units for f in m.files)
+    dead = sorted(
+        (t, d.path, d.vector.model_dump_json()) for m in units for t, found in m.deletes.items() for d in found
+    )
+    return digest(*(text for told in (*files, *dead) for text in told))

@@ -15,6 +15,17 @@ StageState = Literal["published", "skipped", "branched", "rejected", "failed", "
 RunState = Literal["completed", "skipped", "rejected", "failed"]
 
 
+IncrementKind = Literal["append", "merge", "partition", "window", "full"]
+
+
+class How(Frozen):
+    """How a stage is brought up to date, and why in this way."""
+
+    kind: IncrementKind
+    why: str = ""
+    """That it is declared, or what proves it or stands against it, in words."""
+
+
 class Usage(Frozen):
     """What one step of a stage took of the process that it ran in."""
 
@@ -52,6 +63,16 @@ class StageReport(Frozen):
     rows_fresh: int = 0
     """Rows of the table that stayed as they were."""
     bytes_fresh: int = 0
+    how: How | None = None
+    """How the stage was, or would have been, brought up to date; sources go by files."""
+    in_full: bool = False
+    """Whether all that the stage has was computed."""
+    rows_skipped: int = 0
+    """Rows that the stage would have read in full, and did not read: of its first input, or landed before."""
+    bytes_skipped: int = 0
+    """Size of the files that the stage would have read in full, and did not read."""
+    full_seconds: float | None = None
+    """How long the stage took when it was last computed in full; None where it never was."""
     seconds: float = 0.0
     """From planning the stage to its end, waiting for a free thread included."""
     cpu_seconds: float = 0.0
@@ -68,6 +89,16 @@ class StageReport(Frozen):
     def rows_per_second(self) -> float:
         """Rows read by the stage in a second of its time."""
         return self.counts.read / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_saved(self) -> float:
+        """How much less time it took than when it was last computed in full; below 0 where it took more.
+
+        Of a stage that was computed in full, or did not end well, nothing was saved.
+        """
+        if self.in_full or self.full_seconds is None or self.state not in ("published", "skipped"):
+            return 0.0
+        return self.full_seconds - self.seconds
 
 
 class LineageEdge(Frozen):
@@ -107,6 +138,21 @@ class RunReport(Frozen):
     def cpu_seconds(self) -> float:
         """CPU of all stages."""
         return sum(s.cpu_seconds for s in self.stages)
+
+    @property
+    def rows_skipped(self) -> int:
+        """Rows that stages did not have to read."""
+        return sum(s.rows_skipped for s in self.stages)
+
+    @property
+    def bytes_skipped(self) -> int:
+        """Size of the files that stages did not have to read."""
+        return sum(s.bytes_skipped for s in self.stages)
+
+    @property
+    def seconds_saved(self) -> float:
+        """Time of stages that was saved against their last full computation; stages may run at the same time."""
+        return sum(s.seconds_saved for s in self.stages)
 
     @property
     def heaviest(self) -> StageReport | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +19,13 @@ def digest(*parts: object) -> str:
     """Sixteen hexadecimal digits that name ``parts``; stable across machines and versions."""
     text = "\x1f".join(f"{len(str(part))}:{part}" for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def reading_order(text: str) -> list[str | tuple[int, str]]:
+    """A sort key for names as people count them: ``month=9`` comes before ``month=10``."""
+    # Texts and runs of digits take turns, so that like is compared with like.
+    parts = re.split("([0-9]+)", text)
+    return [(len(part.lstrip("0")), part.lstrip("0")) if n % 2 else part for n, part in enumerate(parts)]
 
 
 class TableVersion(Frozen):
@@ -36,6 +45,13 @@ def is_row_id(column: str) -> bool:
     """Whether a column is a row id of ours: ``_row_id``, ``_<input>_row_id``."""
     return column.startswith("_") and column.endswith(ROW_ID)
 
+
+Detect = Literal["auto", "modified", "etag", "content"]
+"""What tells that a file changed.
+
+``auto``: its content, looked at where size, time or ETag differ. ``modified``: its size and time. ``etag``: what the
+object store calls its content. ``content``: its content, looked at every time.
+"""
 
 SOURCE_FILE = "_source_file"
 """The column of landed rows that tells their file; no column of a user's is called so."""

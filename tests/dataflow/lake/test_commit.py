@@ -224,14 +224,14 @@ def test_a_commit_that_comes_in_between_is_seen_and_nothing_is_lost(
         change(lake, frame(5), seq=1, run_id="other", unit="o").model_copy(update={"app": "other", "batch_id": "other"})
     ]
 
-    def interrupted(handle: DeltaTable, batch: TableChange) -> object:
-        found = removes(handle, batch)
+    def interrupted(lake: Lake, handle: DeltaTable, batch: TableChange) -> object:
+        found = replaced(lake, handle, batch)
         if batch.seq == 2 and between:
             publish_change(lake, between.pop(), LOCK)
         return found
 
-    removes = commit._removes
-    monkeypatch.setattr(commit, "_removes", interrupted)
+    replaced = commit._replaced
+    monkeypatch.setattr(commit, "_replaced", interrupted)
     put(lake, frame(1), seq=2, run_id="r2", removes=tuple(paths(lake)))
 
     assert [1, 5] == values(lake)

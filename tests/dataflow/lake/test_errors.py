@@ -145,7 +145,7 @@ def test_a_data_file_that_is_gone_or_broken(tmp_path: Path, harm: str) -> None:
     place.unlink() if harm == "gone" else place.write_bytes(harms[harm])
 
     with (
-        pytest.raises(LakeCorrupt, match=r"gone or broken.*restore it, or run with --full"),
+        pytest.raises(LakeCorrupt, match=r"gone or broken.*table.py rebuild"),
         storage_errors(lake.table_uri("t")),
     ):
         lake.read("t").collect()
@@ -166,7 +166,7 @@ def test_a_broken_log(tmp_path: Path, harm: str) -> None:
     for attempt in (lambda: lake.head("t"), lambda: lake.read("t"), lambda: put(lake, FRAME, seq=3, run_id="r3")):
         with pytest.raises(
             LakeCorrupt,
-            match=r"the table's log cannot be read.*restore the log, or remove the table and run with --full",
+            match=r"the table's log cannot be read.*table.py restore",
         ) as caught:
             attempt()
         assert "<unknown>" not in str(caught.value), "no stack trace of delta-rs"

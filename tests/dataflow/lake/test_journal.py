@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from dataflow.errors import LakeCorrupt, LeaseLost
 from dataflow.lake.commit import Lock, TableChange
 from dataflow.lake.fold import fold
-from dataflow.lake.journal import Entry, Journal, Kind
+from dataflow.lake.journal import TABLE, Entry, Journal, Kind
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease, acquire, read_state
 from dataflow.lake.state import (
@@ -127,13 +128,6 @@ def test_units_add_up_and_dropped_ones_go() -> None:
         "t"
     )
     assert {other.unit.id} == set(state.units)
-
-
-def test_a_new_epoch_forgets_the_units_of_the_old() -> None:
-    first, second = intent(seq=1), intent(seq=1, epoch=1, batch_id="t.1.1", units=())
-    state = fold([begun(first), done(first), begun(second), done(second, 1)])["p"].stage("t")
-
-    assert ({}, 1) == (state.units, state.epoch)
 
 
 def test_side_tables_stay_among_the_outputs() -> None:
@@ -296,6 +290,50 @@ def test_archiving_keeps_state_intents_and_history(lake: Lake) -> None:
 
     other.record("swept", outputs())
     assert other.refresh().lease == before["q"].lease, "the other pipeline goes on"
+    assert acquire(lake, "p", "r2", ttl_seconds=60).lock.number == 2
+
+
+def test_checkpoints_are_not_archived(lake: Lake) -> None:
+    for number in range(1, 4):
+        held = acquire(lake, "p", f"r{number}", ttl_seconds=60)
+        some_entries(held, ["swept"] * 33)
+        held.release(clean=True)
+
+    journal = Journal(lake)
+    # Each holds every unit and file of the pipeline: kept, they would grow with the square of its batches.
+    assert ["checkpoint"] == [e.kind for e in journal.entries(archived=True) if e.kind == "checkpoint"]
+    assert fold(journal.entries()) == fold(journal.entries(archived=True))
+
+
+def test_a_batch_tells_its_own_late_step_and_those_before_stay() -> None:
+    steps = [LateStep(file_id=n, watermark=NOW) for n in (1, 2, 2, 5)]
+    told = [intent(seq=n, late_steps=(step,)) for n, step in enumerate(steps, start=1)]
+    story = [made_entry for made in told for made_entry in (begun(made), done(made, made.seq))]
+    whole = intent(seq=5, late_steps=(steps[0], steps[3]))
+    ended = intent(seq=6, late_steps=())
+
+    assert (steps[0], steps[2], steps[3]) == fold(story)["p"].stage("t").late_steps
+    story += [begun(whole), done(whole, 5)]
+    assert (steps[0], steps[3]) == fold(story)["p"].stage("t").late_steps, "as older journals tell them"
+    assert () == fold([*story, begun(ended), done(ended, 6)])["p"].stage("t").late_steps, "its window is gone"
+
+
+def test_archiving_cleans_the_log_of_what_nobody_reads_any_more(lake: Lake) -> None:
+    held = acquire(lake, "p", "r1", ttl_seconds=60)
+    some_entries(held, ["published", "files", "abandoned", "release"] * 17)
+    before = held.refresh()
+    log = Path(lake.path(TABLE, "_delta_log"))
+    for commit in log.glob("*.json"):
+        os.utime(commit, (0, 0))
+    total = len(list(log.glob("*.json")))
+    assert total > 128
+
+    held.release(clean=True)
+
+    # From the last checkpoint on that is old enough, of which delta-rs writes one every hundred versions.
+    assert len(list(log.glob("*.json"))) <= total - 90
+    state = read_state(lake, "p").model_copy(update={"lease": None})
+    assert before.model_copy(update={"lease": None}) == state
     assert acquire(lake, "p", "r2", ttl_seconds=60).lock.number == 2
 
 

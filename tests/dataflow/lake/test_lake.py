@@ -8,11 +8,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable, write_deltalake
 
-from dataflow.errors import ConfigError, LakeCorrupt, TableMissing
+from dataflow.errors import ConfigError, TableMissing
 from dataflow.lake.lake import Lake, partition_text
-from dataflow.lake.naming import unit_id_of
 from tests.dataflow.lake.tables import change, paths, put, values
 
 
@@ -150,102 +148,7 @@ def test_partition_values_are_spelled_as_in_the_log(value: object, text: str | N
     assert text == partition_text(value)
 
 
-# ---------------------------------------------------------------- what changed
-
-
-def test_partitions_that_were_added_to_or_replaced_are_touched(lake: Lake) -> None:
-    put(lake, month("1", 1), seq=1, by=("month",), unit="a")
-    put(lake, month(None, 2), seq=2, by=("month",), unit="b", run_id="r2")
-    put(
-        lake,
-        month("3", 3),
-        seq=3,
-        by=("month",),
-        unit="c",
-        run_id="r3",
-        removes=tuple(p for p in paths(lake) if "month=1" in p),
-    )
-
-    assert {(None,), ("1",), ("3",)} == lake.touched("t", 0, 2, ("month",))
-    assert {(None,)} == lake.touched("t", 0, 1, ("month",))
-    assert {()} == lake.touched("t", 0, 1, ())
-    assert set() == lake.touched("t", 2, 2, ("month",))
-    assert None is lake.touched("t", 0, 1, ("other",)), "a column that does not partition tells nothing"
-
-
-def test_values_with_odd_line_ends_do_not_break_the_reading_of_the_log(lake: Lake) -> None:
-    put(lake, month("x", 0), seq=1, by=("month",))
-    put(lake, month("a\u2028b\x85c", 1), seq=2, by=("month",), run_id="r2")
-
-    assert {("a\u2028b\x85c",)} == lake.touched("t", 0, 1, ("month",))
-
-
-def test_native_compaction_touches_and_adds_nothing(lake: Lake) -> None:
-    put(lake, month("1", 1), seq=1, unit="a")
-    put(lake, month("1", 2), seq=2, unit="b", run_id="r2")
-    DeltaTable(lake.table_uri("t")).optimize.compact()
-
-    assert 2 == lake.open("t").version()
-    assert (set(), []) == (lake.touched("t", 1, 2, ()), lake.added("t", 1, 2))
-
-
-def test_added_names_the_files_of_a_table_that_only_grew(lake: Lake) -> None:
-    put(lake, month("1", 1), seq=1, unit="a")
-    before = set(paths(lake))
-    put(lake, month("1", 2), seq=2, unit="b", run_id="r2")
-
-    assert set(paths(lake)) - before == set(lake.added("t", 0, 1) or ())
-
-
-def test_rows_added_and_then_compacted_are_not_overlooked(lake: Lake) -> None:
-    put(lake, month("1", 1), seq=1, unit="a")
-    put(lake, month("1", 2), seq=2, unit="b", run_id="r2")
-    DeltaTable(lake.table_uri("t")).optimize.compact()
-
-    assert None is lake.added("t", 0, 2), "the added file is no more, its rows lie among older ones"
-
-
-def test_added_does_not_answer_for_a_table_that_lost_rows(lake: Lake) -> None:
-    put(lake, month("1", 1), seq=1)
-    put(lake, month("1", 2), seq=2, run_id="r2", removes=tuple(paths(lake)))
-
-    assert None is lake.added("t", 0, 1)
-
-
-def test_a_new_schema_means_that_everything_may_have_changed(lake: Lake) -> None:
-    put(lake, month("1", 1), seq=1)
-    put(lake, month("1", 2).with_columns(w=1), seq=2, run_id="r2")
-
-    assert (None, None) == (lake.touched("t", 0, 2, ()), lake.added("t", 0, 2))
-    assert {()} == lake.touched("t", 1, 2, ()), "the batch itself, after the step that added the column"
-
-
-def test_a_log_that_was_cleaned_up_does_not_tell(lake: Lake) -> None:
-    for n in range(3):
-        put(lake, month("1", n), seq=n + 1, unit=str(n), run_id=f"r{n}")
-    lake.open("t").create_checkpoint()
-    log(lake, 1).unlink()
-
-    assert (None, None) == (lake.touched("t", 0, 2, ()), lake.added("t", 0, 2))
-    assert {()} == lake.touched("t", 1, 2, ())
-
-
-def test_a_broken_log_is_named(lake: Lake) -> None:
-    put(lake, month("1", 1), seq=1)
-    put(lake, month("1", 2), seq=2, run_id="r2")
-    log(lake, 1).write_text('{"add": {')
-
-    with pytest.raises(LakeCorrupt, match=r"0001\.json: the table's log cannot be read"):
-        lake.touched("t", 0, 1, ())
-
-
-def test_appends_of_other_programs_are_changes_too(lake: Lake) -> None:
-    put(lake, month("1", 1), by=("month",))
-    write_deltalake(lake.table_uri("t"), month("2", 2), mode="append")
-
-    assert {("2",)} == lake.touched("t", 0, 1, ("month",))
-    assert [None] == [unit_id_of(p) for p in lake.added("t", 0, 1) or ()]
-    assert {("1", 1), ("2", 2)} == set(lake.read("t").collect().rows())
+# ---------------------------------------------------------------- what the log names
 
 
 def test_the_log_names_replaced_files_too(lake: Lake) -> None:

@@ -80,11 +80,14 @@ def leave_lease(lake: Lake, **changes: Any) -> Lease:
 
 def test_of_four_processes_one_holds_the_lease(lake: Lake) -> None:
     answers = SPAWN.Queue()
-    processes = [SPAWN.Process(target=take_and_keep, args=(lake.uri, "p", f"r{n}", answers, 60, 2.5)) for n in range(4)]
+    processes = [
+        SPAWN.Process(target=take_and_keep, args=(lake.uri, "p", f"r{n}", answers, 600, 300)) for n in range(4)
+    ]
     for process in processes:
         process.start()
     found = [answers.get(timeout=120) for _ in processes]
     for process in processes:
+        process.kill()
         process.join()
 
     assert [1, "LeaseHeld", "LeaseHeld", "LeaseHeld"] == sorted((answer for _, answer in found), key=str)

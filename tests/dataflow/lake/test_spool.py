@@ -41,6 +41,13 @@ def test_a_spool_that_was_never_written_is_empty(empty: Spool) -> None:
     assert not Path(empty.lake.uri).exists()
 
 
+def test_a_folder_may_be_named_like_a_pattern(tmp_path: Path) -> None:
+    made = Spool(Lake(tmp_path / "lake [a-z]"), "made", "numbers")
+    made.write([numbers(1, 2)], lambda: {"at": 2})
+
+    assert [[1, 2]] == content(made)
+
+
 def test_what_was_written_is_there_with_the_state_after_it(empty: Spool) -> None:
     written = empty.write([numbers(1, 2)], lambda: {"at": 2}, lambda: pl.Schema({"n": pl.Float64()}))
 

@@ -1,0 +1,146 @@
+"""One version of a table as its log tells it: schema and files, nothing of their content."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import unquote
+
+import polars as pl
+from deltalake import DeltaTable
+
+from dataflow.lake.errors import storage_errors
+from dataflow.lake.footers import bound
+from dataflow.lake.schema import from_delta
+from dataflow.model import DeletionVector, TableVersion
+
+Partition = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class ActiveFile:
+    """A data file of one version of a table."""
+
+    path: str
+    rows: int
+    """Those that are alive."""
+    size_bytes: int
+    partition: Mapping[str, str | None]
+    deleted: DeletionVector | None = None
+    """Which of its rows are dead."""
+
+    @property
+    def dead(self) -> int:
+        """How many rows of it are dead."""
+        return self.deleted.cardinality if self.deleted else 0
+
+    def without(self, dead: DeletionVector | None) -> ActiveFile:
+        """The file once the rows of ``dead`` are; as it is for None."""
+        return self if dead is None else replace(self, rows=self.rows + self.dead - dead.cardinality, deleted=dead)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of a table: its schema and files, without their content."""
+
+    version: TableVersion
+    schema: pl.Schema
+    partition_by: tuple[str, ...]
+    files: tuple[ActiveFile, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
+
+    def partitions(self, by: Sequence[str]) -> list[Partition]:
+        """The distinct values of the partition columns ``by``, sorted."""
+        return sorted(self.sliced(by), key=lambda p: [(v is not None, v or "") for v in p])
+
+    def sliced(self, by: Sequence[str]) -> dict[Partition, list[ActiveFile]]:
+        """The files of every value of the partition columns ``by``."""
+        found: dict[Partition, list[ActiveFile]] = {}
+        for file in self.files:
+            found.setdefault(tuple(file.partition[c] for c in by), []).append(file)
+        return found
+
+    def slice(self, partition: Iterable[tuple[str, str | None]]) -> tuple[ActiveFile, ...]:
+        """The files of one partition; all of them for an empty one."""
+        wanted = tuple(partition)
+        return tuple(f for f in self.files if all(f.partition[c] == value for c, value in wanted))
+
+
+def has_vectors(handle: DeltaTable) -> bool:
+    """Whether files of a table may have deletion vectors."""
+    return "deletionVectors" in (handle.protocol().reader_features or ())
+
+
+def snapshot_of(
+    handle: DeltaTable, version: TableVersion, vectors: Mapping[str, DeletionVector] | None = None
+) -> Snapshot:
+    """What a loaded handle knows of its version, with the deletion ``vectors`` of its files."""
+    dead = vectors or {}
+    with storage_errors(version.uri):
+        by = tuple(handle.metadata().partition_columns)
+        actions = pl.DataFrame(handle.get_add_actions(flatten=False))
+        files = tuple(_active(row, by, dead.get(unquote(row["path"]))) for row in actions.iter_rows(named=True))
+        return Snapshot(version, from_delta(handle.schema()), by, files)
+
+
+def _active(row: Mapping[str, Any], by: Sequence[str], dead: DeletionVector | None) -> ActiveFile:
+    given: Mapping[str, object] = row.get("partition") or {}
+    return ActiveFile(
+        path=unquote(row["path"]),
+        rows=(row.get("num_records") or 0) - (dead.cardinality if dead else 0),
+        size_bytes=row["size_bytes"],
+        partition={c: partition_text(given.get(c)) for c in by},
+        deleted=dead,
+    )
+
+
+def statistics_of(handle: DeltaTable) -> dict[str, str]:
+    """What the log says of the values in each file, by path, as JSON: rows dead or alive, nulls, bounds."""
+    actions = pl.DataFrame(handle.get_add_actions(flatten=False))
+    return {unquote(row["path"]): _statistics(row) for row in actions.iter_rows(named=True)}
+
+
+def _statistics(row: dict[str, Any]) -> str:
+    told: dict[str, dict[str, Any] | None] = {
+        "minValues": row.get("min"),
+        "maxValues": row.get("max"),
+        "nullCount": row.get("null_count"),
+    }
+    known = {what: {c: v for c, v in (values or {}).items() if v is not None} for what, values in told.items()}
+    return json.dumps({"numRecords": row.get("num_records"), **known}, default=_bound_text)
+
+
+def _bound_text(value: Any) -> str:
+    return bound(value, up=False) if isinstance(value, date | datetime) else str(value)
+
+
+def of_the_living(stats: str, dead: int) -> str:
+    """``stats`` of a file of whose rows ``dead`` are no more: what they still say of the others."""
+    said = json.loads(stats)
+    # How many of the nulls have died nobody knows, but that there were none.
+    nulls = {column: count for column, count in said.get("nullCount", {}).items() if count == 0}
+    return json.dumps({**said, "numRecords": said["numRecords"] - dead, "nullCount": nulls})
+
+
+def partition_text(value: object) -> str | None:
+    """A partition value as Delta's log spells it (text, integers, dates and booleans)."""
+    if value is None:
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def partition_value(text: str | None, dtype: pl.DataType) -> object:
+    """A partition value out of the log's text."""
+    if text is None:
+        return None
+    if isinstance(dtype, pl.Boolean):
+        return text == "true"
+    if isinstance(dtype, pl.Date):
+        return date.fromisoformat(text)
+    return int(text) if dtype.is_integer() else text
