@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataflow.config.alerts import AlertConfig, Alerts, EmailAlert, Secret, SlackAlert, WebhookAlert
 from dataflow.config.blocks import SourceBlock, StrategiesConfig, StrategyBlock
 from dataflow.config.document import Document, Origin
-from dataflow.config.durations import Duration, PositiveDuration, parse_duration
 from dataflow.config.environment import Environment
 from dataflow.config.flags import Flags
 from dataflow.config.gates import (
@@ -21,8 +20,10 @@ from dataflow.config.load import Loaded, load, load_document
 from dataflow.config.models import (
     CacheConfig,
     DeduplicateConfig,
+    Incremental,
     IncrementalConfig,
     RetryConfig,
+    SlicesConfig,
     SourceConfig,
     StageOptions,
     StorageConfig,
@@ -36,6 +37,7 @@ from dataflow.config.paths import anchored, anchored_options
 from dataflow.config.pipeline import LoggingConfig, PipelineConfig, RunConfig
 from dataflow.config.problems import Place, as_error, collected, placed, validated
 from dataflow.config.shorthand import all_sources, all_stages
+from dataflow.model.durations import Duration, PositiveDuration, parse_duration
 
 __all__ = [
     "AlertConfig",
@@ -48,6 +50,7 @@ __all__ = [
     "Environment",
     "Flags",
     "GateEntry",
+    "Incremental",
     "IncrementalConfig",
     "Loaded",
     "LoggingConfig",
@@ -65,6 +68,7 @@ __all__ = [
     "RunConfig",
     "Secret",
     "SlackAlert",
+    "SlicesConfig",
     "SourceBlock",
     "SourceConfig",
     "StageOptions",

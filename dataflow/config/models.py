@@ -9,13 +9,13 @@ import difflib
 import zoneinfo
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from dataflow.config.durations import Duration, PositiveDuration
 from dataflow.config.gates import GateEntry, Name, Names, QuarantineLimitConfig
 from dataflow.model import Frozen
+from dataflow.model.durations import Duration, PositiveDuration
 
 
 class DeduplicateConfig(Frozen):
@@ -36,6 +36,32 @@ class IncrementalConfig(Frozen):
     """The table holds one row for each combination of these."""
     timestamp_column: Name
     """The row with the greatest value wins; ties go to the row that arrived last."""
+
+
+class SlicesConfig(Frozen):
+    """Recompute the rows of the touched values of some columns, and no others."""
+
+    by: Names = Field(min_length=1)
+    """Columns of the table that come unchanged from the input; rows with different values never meet."""
+
+
+IncrementalWord: TypeAlias = Literal["append", "partition", "window", "full"]
+"""``append``: what the first input gained is computed and added. ``partition``, ``window``: touched partitions of the
+table, or touched windows, are computed again. ``full``: all of it, always."""
+
+
+def _spelling(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "<slices>" if "by" in value else "<merge>"
+    return "<slices>" if isinstance(value, SlicesConfig) else "<word>" if isinstance(value, str) else "<merge>"
+
+
+Incremental: TypeAlias = Annotated[
+    Annotated[IncrementalConfig, Tag("<merge>")]
+    | Annotated[SlicesConfig, Tag("<slices>")]
+    | Annotated[IncrementalWord, Tag("<word>")],
+    Discriminator(_spelling),
+]
 
 
 class WindowConfig(Frozen):
@@ -74,6 +100,9 @@ class StorageConfig(Frozen):
     """Codec of the Parquet files."""
     compression_level: int | None = None
     """From 1 to 22 for zstd, 0 to 9 for gzip; the other codecs have none."""
+    updates: Literal["auto", "copy_on_write", "merge_on_read"] = "auto"
+    """How replaced rows leave their files. ``copy_on_write``: the file is written again without them.
+    ``merge_on_read``: a deletion vector says that they are dead. ``auto``: what is less work, file by file."""
 
     _LEVELS: ClassVar[dict[str, tuple[int, int]]] = {"zstd": (1, 22), "gzip": (0, 9)}
 
@@ -179,8 +208,9 @@ class TaskConfig(StageOptions):
     """With ``rows: grouped``: the column that says how many rows each row sums up."""
     deduplicate: DeduplicateConfig | None = None
     """Keep one row per key."""
-    incremental: IncrementalConfig | None = None
-    """Read only what the first input gained, and merge it by key."""
+    incremental: Incremental | None = None
+    """How what changed in the inputs comes to the table, where the engine is not to prove by itself what is safe:
+    ``key_columns`` and ``timestamp_column`` merge by key, ``by`` names columns whose touched values are recomputed."""
     strategy: StrategyConfig | None = None
     """How new rows meet those of the table."""
     window: WindowConfig | None = None

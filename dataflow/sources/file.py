@@ -21,7 +21,7 @@ from dataflow.sources.files.parquet_reader import ParquetReader
 from dataflow.sources.files.reader import Reader
 from dataflow.sources.files.salvage import MARKS
 from dataflow.sources.registry import register_source
-from dataflow.sources.source import RESCUED, Item, Source
+from dataflow.sources.source import RESCUED, Item, Source, Watching
 
 _FIRST = 10
 """So many files tell the columns of a source that has no schema."""
@@ -46,10 +46,23 @@ class FileSource(Source):
     def items(self) -> Sequence[Item]:
         """The files that match, in name order.
 
-        Errors: SourceUnavailable where a path is missing or a pattern matches nothing.
+        Errors: SourceUnavailable where a path is missing or a pattern matches nothing; ConfigError where the file
+        system names no content, and ``detect`` goes by that.
         """
         found = {item.name: item for path in self.config.paths for item in self._listing.expand(path)}
+        if self.config.detect == "etag" and (bare := [name for name in sorted(found) if found[name].etag is None]):
+            raise ConfigError(
+                f"source {self.name!r}: detect: etag goes by the ETags of an object store, and {bare[0]} has none; say "
+                "`detect: auto` (or `modified`, `content`)",
+                source=self.name,
+                file=bare[0],
+            )
         return [found[name] for name in sorted(found)]
+
+    @property
+    def watching(self) -> Watching:
+        """How the files are watched."""
+        return self.config
 
     def content_hash(self, item: Item) -> str:
         """xxh3-128 of the file's bytes.
@@ -129,6 +142,9 @@ class FileSource(Source):
         Errors: SourceUnavailable, SourceCorrupt.
         """
         self._listing.check_unchanged(item)
+        if self.config.detect == "content":
+            # Who asks for that does not trust sizes and times.
+            self._listing.check_content(item)
         self._readers[self._format(item)].verify(item, nulls)
 
     def salvage(self, item: Item, schema: pl.Schema, *, row_index: str) -> pl.LazyFrame | None:

@@ -124,7 +124,8 @@ class MessageSource(Source):
         Errors: SourceUnavailable for one that was made by another seed or scale.
         """
         batch = parse_qs(urlsplit(item.name).query).get("batch", [""])[0]
-        if batch.isdecimal() and item == self._item(int(batch)) and self._messages(int(batch))[0] < self.config.scale:
+        asked = item.model_copy(update={"content_hash": None})
+        if batch.isdecimal() and asked == self._item(int(batch)) and self._messages(int(batch))[0] < self.config.scale:
             return self._messages(int(batch))
         raise SourceUnavailable(
             f"source {self.name!r}: {item.name} is not of these settings (seed {self.config.seed}, scale "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, cast
@@ -84,14 +85,23 @@ def _rows(page: Any) -> list[Mapping[str, Any]]:
 def from_rows(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """A frame of ``rows``, with the columns in the order in which they come first."""
     names = dict.fromkeys(name for row in rows for name in row)
-    columns = [_column(str(name), [row.get(name) for row in rows]) for name in names]
-    return pl.DataFrame([column for column in columns if column is not None])
+    return from_columns((str(name), [row.get(name) for row in rows]) for name in names)
+
+
+def from_columns(columns: Iterable[tuple[str, list[Any]]]) -> pl.DataFrame:
+    """A frame of columns of values, each with the type that holds them all; one without a value is left out."""
+    found = [_column(name, values) for name, values in columns]
+    return pl.DataFrame([column for column in found if column is not None])
 
 
 def _column(name: str, values: list[Any]) -> pl.Series | None:
     kinds: set[type[Any]] = {type(value) for value in values if value is not None}
     if not kinds:
         return None
+    if kinds == {str}:
+        # At once, where no half of a character is among them.
+        with suppress(UnicodeEncodeError):
+            return pl.Series(name, values, pl.String)
     for fits, dtype in _KINDS:
         if all(fits(kind) for kind in kinds):
             return _typed(name, values, dtype)
@@ -126,6 +136,13 @@ def _instants(name: str, values: list[Any]) -> pl.Series:
     zoned = {value.tzinfo is not None for value in values if value is not None}
     if len(zoned) > 1:
         return pl.Series(name, [_text(value) for value in values], pl.String)
+    if all(type(value) is datetime for value in values if value is not None):
+        dtype = pl.Datetime("us", "UTC" if zoned == {True} else None)
+        with suppress(ValueError):
+            # At once, but for those of libraries, say pendulum's, and for hours before the year 1, or after 9999.
+            found = pl.Series(name, values, dtype)
+            _ = found.min(), found.max()
+            return found
     if zoned == {False}:
         return pl.Series(name, [None if v is None else datetime.fromisoformat(v.isoformat()) for v in values])
     try:

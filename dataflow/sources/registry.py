@@ -13,6 +13,7 @@ source_types: Registry[Source] = Registry(
     "source type",
     "dataflow.sources",
     {
+        "database": "dataflow.sources.database",
         "dlt": "dataflow.sources.dlt",
         "file": "dataflow.sources.file",
         "polars_synthetic": "dataflow.sources.synthetic",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import polars as pl
+from pydantic import Field
 
 from dataflow.model import Frozen
+from dataflow.model.values import Detect
 
 BROKEN = "_broken"
 """Why a row cannot be landed, in words; null in rows that can. Only what ``scan`` and ``salvage`` return has it."""
@@ -27,15 +29,43 @@ class Item(Frozen):
     size_bytes: int
     modified_at: float
     """Seconds since the epoch."""
+    etag: str | None = None
+    """What an object store calls the content."""
+    content_hash: str | None = None
+    """Of the content for which the landing was planned."""
+    restates: str | None = None
+    """The name of an earlier item whose rows are delivered once more: what was not late then is not late now."""
+
+
+class Watching(Frozen):
+    """How a source's items are watched: what counts as changed, as complete and as gone."""
+
+    detect: Detect = "auto"
+    """What tells that an item changed. ``auto``: its content, looked at where size, time or ETag differ. ``modified``:
+    size and time alone. ``etag``: the object store's ETag. ``content``: its content, looked at in every run."""
+    removed: Literal["keep", "delete"] = "keep"
+    """What becomes of the rows of an item that is gone."""
+    settle_seconds: float = Field(default=0, ge=0)
+    """Items that changed less than so long ago wait for the next run."""
+
+    def is_settled(self, item: Item, now: float) -> bool:
+        """Whether the item was left alone for long enough at ``now`` (seconds since the epoch)."""
+        # A time far in the future is a wrong clock, which nobody should wait for.
+        return abs(now - item.modified_at) >= self.settle_seconds
 
 
 class Source(Protocol):
-    """A place that data comes from; who derives from it gets what most sources do for the last three."""
+    """A place that data comes from; who derives from it gets what most sources do for what has a body here."""
 
     Config: ClassVar[type[Frozen]]
     """What ``config.options`` may hold."""
 
     def __init__(self, name: str, config: Any) -> None: ...
+
+    @property
+    def watching(self) -> Watching:
+        """How items are watched."""
+        return Watching()
 
     def items(self) -> Sequence[Item]:
         """What is there now, in the order in which it is to be numbered."""

@@ -10,14 +10,15 @@ import json
 from abc import abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import polars as pl
 
 from dataflow.errors import DataFlowError, SourceError, SourceUnavailable
-from dataflow.lake.pulls import SpooledFile
+from dataflow.lake.pulls import Cut, Reach, SpooledFile
 from dataflow.lake.spool import Spool
-from dataflow.model import SOURCE_FILE, Frozen, digest, is_row_id
+from dataflow.model import SOURCE_FILE, Frozen, RuleResult, digest, is_row_id
 from dataflow.model.secrets import redacted
 from dataflow.sources.fitting import common_type, fitting
 from dataflow.sources.pages import frames
@@ -40,6 +41,8 @@ class SpooledSource(Source):
     def __init__(self, name: str, config: Any) -> None:
         self.name = name
         self.config = config
+        self.findings: tuple[RuleResult, ...] = ()
+        """What the last ``fetch`` found out about the source that people should know."""
         self._spool: Spool | None = None
 
     @abstractmethod
@@ -55,6 +58,58 @@ class SpooledSource(Source):
         """Types of columns that are known whatever their values look like; asked after ``pull``."""
         return {}
 
+    def reach(self, frame: pl.DataFrame) -> Reach | None:
+        """How far the rows go by the source's cursor; None where it has none that can be read off the rows."""
+        return None
+
+    def position(self) -> Any:
+        """How far the source was read, as people write it, in values that JSON knows; None before the first pull."""
+        return self.spool.state()
+
+    def since(self, to: Any | None) -> tuple[dict[str, Any] | None, Any]:
+        """The state that asks from ``to`` on, and ``to`` as a value of the cursor; what ``rewind`` goes by.
+
+        Errors: SourceError where the source cannot be asked from there.
+        """
+        if to is not None:
+            raise SourceError(
+                f"source {self.name!r}: its state cannot be set by hand, for only the source knows what it means; "
+                f"reset it, and everything is asked again from the beginning",
+                source=self.name,
+            )
+        return None, None
+
+    def holds(self, file: SpooledFile, since: Any) -> bool:
+        """Whether rows of a file count that come at or after a value of the cursor; None: whether any do."""
+        return file.cut is None or file.cut.before is not None
+
+    def counted(self, rows: pl.LazyFrame, before: Any) -> pl.LazyFrame:
+        """The rows that come before a value of the cursor, which is never None where ``since`` gives only None."""
+        raise LookupError(f"source {self.name!r} has no cursor, but rows of it are cut at {before!r}")
+
+    def held_from(self, to: Any | None) -> list[Item]:
+        """The items with rows at or after ``to``, those that ``rewind`` has read again; None is the beginning.
+
+        Errors: SourceError as from ``rewind``; LakeError.
+        """
+        _, value = self.since(to)
+        return [self._item(file) for file in self.spool.files() if self.holds(file, value)]
+
+    def rewind(self, to: Any | None = None) -> list[str]:
+        """Have the next pull ask from ``to`` on, as people write it; None is the beginning.
+
+        Says the names of the items that hold rows from there on. Until that pull they stay as they are. It takes their
+        place in one step: from then on rows of theirs at or after ``to`` do not count, so that they are landed anew with
+        what is left of them, in one batch with what was pulled.
+        Errors: SourceError where the source cannot be asked from there; CommitConflict; LakeError.
+        """
+        if self.spool.number() == 0:
+            return []
+        state, value = self.since(to)
+        files = [file for file in self.spool.files() if self.holds(file, value)]
+        self.spool.wish(state, Cut(before=value, files=tuple(file.name for file in files), at=datetime.now(UTC)))
+        return [self._item(file).name for file in files]
+
     def attach(self, spool: Spool) -> None:
         """Say where what is pulled is kept; comes before everything else."""
         self._spool = spool
@@ -69,7 +124,7 @@ class SpooledSource(Source):
 
         Errors: SourceUnavailable where trying again may help, else SourceError; LakeError.
         """
-        spool = self.spool
+        spool, self.findings = self.spool, ()
         spool.sweep()
         # In this order: where another run pulls in between, ours is the one that does not count.
         number, state = spool.number(), spool.state()
@@ -77,7 +132,11 @@ class SpooledSource(Source):
         with closing(self._frames(state, answer)) as found:
             checked = (names.checked(frame) for frame in found)
             return spool.write(
-                checked, lambda: self._kept(answer.state), lambda: pl.Schema(self.declared()), after=number
+                checked,
+                lambda: self._kept(answer.state),
+                lambda: pl.Schema(self.declared()),
+                after=number,
+                reach=self.reach,
             )
 
     def _frames(self, state: dict[str, Any] | None, answer: _Answer) -> Generator[pl.DataFrame]:
@@ -104,18 +163,19 @@ class SpooledSource(Source):
 
     def items(self) -> Sequence[Item]:
         """What was pulled, in order; ``--plan`` and a run that may not ask see that too."""
-        return [
-            Item(
-                name=f"{self.spool.folder}/{file.name}",
-                size_bytes=file.size_bytes,
-                modified_at=file.pulled_at.timestamp(),
-            )
-            for file in self.spool.files()
-        ]
+        return [self._item(file) for file in self.spool.files()]
+
+    def _item(self, file: SpooledFile) -> Item:
+        return Item(
+            name=f"{self.spool.folder}/{file.name}",
+            size_bytes=file.size_bytes,
+            modified_at=file.changed_at.timestamp(),
+            restates=file.restates and f"{self.spool.folder}/{file.restates}",
+        )
 
     def content_hash(self, item: Item) -> str:
-        """That of the file when it was written; no such file is ever written again."""
-        return self._file(item).content_hash
+        """That of the file when it was written; no such file is ever written again, but its rows may cease to count."""
+        return self._file(item).content
 
     @property
     def fingerprint(self) -> str:
@@ -143,7 +203,10 @@ class SpooledSource(Source):
 
         Errors: LakeCorrupt where the spooled file is not as it was written.
         """
-        rows = self.spool.scan(_file_name(item), row_index)
+        file = self._file(item)
+        rows = self.spool.scan(file.name, row_index)
+        if file.cut is not None:
+            rows = rows.clear() if file.cut.before is None else self.counted(rows, file.cut.before)
         found = {name: dtype for name, dtype in rows.collect_schema().items() if name != row_index}
         return fitting(rows, pl.Schema(found), schema, row_index=row_index)
 

@@ -9,16 +9,16 @@ from typing import Literal
 import polars as pl
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from dataflow.model import Frozen
 from dataflow.sources.files.fit import Mode
 from dataflow.sources.files.types import column_type
+from dataflow.sources.source import Watching
 
 Format = Literal["csv", "jsonl", "parquet"]
 _SUFFIXES: dict[str, Format] = {"jsonl": "jsonl", "ndjson": "jsonl", "parquet": "parquet", "pq": "parquet"}
 _PACKED = re.compile(r"\.(gz|gzip|zst|zstd)$")
 
 
-class FileConfig(Frozen):
+class FileConfig(Watching):
     """Options of ``type: file``."""
 
     model_config = ConfigDict(populate_by_name=True)

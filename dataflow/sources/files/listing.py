@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import xxhash
@@ -13,6 +14,8 @@ from dataflow.lake.filesystem import FileSystem, open_filesystem
 from dataflow.sources.source import Item
 
 _CHUNK = 1 << 20
+_HALF_WRITTEN = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".swp", "~")
+"""How the names of files end that somebody is still writing."""
 
 
 class Listing:
@@ -23,13 +26,13 @@ class Listing:
         self.storage_options = storage_options
 
     def expand(self, path: str) -> list[Item]:
-        """The files that a path, folder or pattern means; hidden ones are passed over.
+        """The files that a path, folder or pattern means; hidden and half-written ones are passed over.
 
         Errors: SourceUnavailable where it is missing, matches nothing, or cannot be looked at (a loop of links).
         """
         fs, root = self._filesystem(path)
         try:
-            items = [self._item(fs, name) for name in _names(fs, root)]
+            items = [_item(fs, info) for info in _listed(fs, root)]
         except FileNotFoundError as error:
             # A link that leads nowhere is not the folder that it lies in.
             raise self._none(f"no file {error.filename or path}", path) from error
@@ -76,14 +79,19 @@ class Listing:
         """Errors: SourceUnavailable where the file is gone, or its size or time is another than when it was listed."""
         fs, root = self._filesystem(item.name)
         try:
-            now = self._item(fs, root)
+            now = _item(fs, fs.info(root))
         except OSError as error:
             raise self._changed(item, f"is gone: {error}") from error
         if now.size_bytes != item.size_bytes:
             word = "grew" if now.size_bytes > item.size_bytes else "shrank"
             raise self._changed(item, f"{word} from {item.size_bytes:,} to {now.size_bytes:,} bytes")
-        if now.modified_at != item.modified_at:
+        if now.modified_at != item.modified_at or now.etag != item.etag:
             raise self._changed(item, "was written anew")
+
+    def check_content(self, item: Item) -> None:
+        """Errors: SourceUnavailable where the file's content is another than the one that was to be read."""
+        if item.content_hash is not None and self.content_hash(item) != item.content_hash:
+            raise self._changed(item, "has another content")
 
     def _changed(self, item: Item, how: str) -> SourceUnavailable:
         return SourceUnavailable(
@@ -100,23 +108,47 @@ class Listing:
     def _filesystem(self, path: str) -> tuple[FileSystem, str]:
         return open_filesystem(path, self.storage_options)
 
-    @staticmethod
-    def _item(fs: FileSystem, name: str) -> Item:
-        info = fs.info(name)
-        modified = info.get("mtime") or info.get("LastModified")
-        return Item(
-            name=fs.unstrip_protocol(name) if fs.protocol[0] != "file" else name,
-            size_bytes=int(info["size"] or 0),
-            modified_at=modified.timestamp() if hasattr(modified, "timestamp") else float(modified or 0),
-        )
+
+def _item(fs: FileSystem, info: Mapping[str, Any]) -> Item:
+    name, etag = str(info["name"]), info.get("ETag") or info.get("etag")
+    modified = info.get("mtime") or info.get("LastModified") or 0
+    return Item(
+        name=name if _is_local(fs) else fs.unstrip_protocol(name),
+        size_bytes=int(info["size"] or 0),
+        # Some object stores tell fractions of a second in a listing, and none when asked for one object.
+        modified_at=float(int(modified.timestamp()) if isinstance(modified, datetime) else modified),
+        etag=str(etag).strip('"') if etag else None,
+    )
 
 
-def _names(fs: FileSystem, root: str) -> list[str]:
+def _listed(fs: FileSystem, root: str) -> list[Mapping[str, Any]]:
+    """What the file system tells of each file that ``root`` means."""
     if any(c in root for c in "*?[") and not fs.exists(root):
-        return [n for n in fs.glob(root) if not fs.isdir(n) and not _last(n).startswith(".")]
+        ends = tuple(end for end in _HALF_WRITTEN if not root.lower().endswith(end))
+        return _told(fs, dict(fs.glob(root, detail=True)), (".",), ends)
     if not fs.isdir(root):
-        return [root]
-    return [n for n in fs.ls(root, detail=False) if not fs.isdir(n) and not _last(n).startswith((".", "_"))]
+        return [fs.info(root)]
+    return _told(fs, {info["name"]: info for info in fs.ls(root, detail=True)}, (".", "_"), _HALF_WRITTEN)
+
+
+def _told(
+    fs: FileSystem, found: Mapping[str, Mapping[str, Any]], beginnings: tuple[str, ...], ends: tuple[str, ...]
+) -> list[Mapping[str, Any]]:
+    named = {name: info for name, info in found.items() if not _is_passed_over(name, beginnings, ends)}
+    if _is_local(fs):
+        # A link is what it leads to.
+        return [fs.info(name) for name in named if not fs.isdir(name)]
+    # Asking an object store for each file takes a request or two for each.
+    return [info for info in named.values() if info["type"] != "directory"]
+
+
+def _is_local(fs: FileSystem) -> bool:
+    return fs.protocol[0] == "file"
+
+
+def _is_passed_over(name: str, beginnings: tuple[str, ...], ends: tuple[str, ...]) -> bool:
+    last = _last(name)
+    return last.startswith(beginnings) or last.lower().endswith(ends)
 
 
 def _last(name: str) -> str:

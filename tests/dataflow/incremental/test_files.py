@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dataflow.incremental.files import Detection, detect
 from dataflow.lake.state import FileRecord
+from dataflow.model.values import Detect
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Delivered:
     name: str
     content: str
     modified_at: float = 1.0
+    etag: str | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -25,7 +27,10 @@ class Delivered:
 
 
 def run(
-    listed: list[Delivered], ledger: dict[str, FileRecord] | None = None, next_file_id: int = 1
+    listed: list[Delivered],
+    ledger: dict[str, FileRecord] | None = None,
+    next_file_id: int = 1,
+    by: Detect = "auto",
 ) -> tuple[Detection, list[str]]:
     hashed: list[str] = []
 
@@ -33,7 +38,7 @@ def run(
         hashed.append(file.name)
         return f"hash of {file.content}"
 
-    return detect("s", listed, ledger or {}, content_hash, next_file_id=next_file_id), hashed
+    return detect("s", listed, ledger or {}, content_hash, next_file_id=next_file_id, by=by), hashed
 
 
 def ledger_of(found: Detection) -> dict[str, FileRecord]:
@@ -102,6 +107,80 @@ def test_the_same_content_under_two_names_is_two_files() -> None:
     found, _ = run([Delivered("a", "x"), Delivered("b", "x")])
 
     assert 2 == len({r.file_id for r in found.records})
+
+
+def test_by_size_and_time_nothing_is_read() -> None:
+    listed = [Delivered("a", "x"), Delivered("b", "x")]
+    first, hashed = run(listed, by="modified")
+    again, hashed_again = run(listed, ledger_of(first), 3, "modified")
+    touched, hashed_touched = run([Delivered("a", "x", 2.0), Delivered("b", "xy")], ledger_of(first), 3, "modified")
+
+    assert [] == hashed == hashed_again == hashed_touched
+    assert ((), set()) == (again.unrecorded, again.changed)
+    assert {"a", "b"} == touched.changed, "who goes by time takes a touched file for a changed one"
+    assert [3, 4] == [record.file_id for record in touched.records]
+
+
+def test_by_etag_nothing_is_read_and_times_do_not_matter() -> None:
+    first, _ = run([Delivered("a", "x", etag="1"), Delivered("b", "x", etag="1")], by="etag")
+    again, hashed = run(
+        [Delivered("a", "x", 2.0, etag="1"), Delivered("b", "x", etag="2")], ledger_of(first), 3, "etag"
+    )
+
+    assert [] == hashed
+    assert ({"b"}, ["a", "b"]) == (again.changed, [record.name for record in again.unrecorded])
+    assert [1, 3] == [record.file_id for record in again.records]
+    assert ["etag:1", "etag:2"] == [record.content_hash for record in again.records]
+
+
+def test_where_there_is_no_etag_the_content_tells() -> None:
+    first, hashed = run([Delivered("a", "x")], by="etag")
+    again, hashed_again = run([Delivered("a", "y", 2.0)], ledger_of(first), 2, "etag")
+
+    assert ["a"] == hashed == hashed_again
+    assert {"a"} == again.changed
+
+
+def test_by_content_every_file_is_read() -> None:
+    listed = [Delivered("a", "x"), Delivered("b", "x")]
+    first, _ = run(listed, by="content")
+    again, hashed = run([Delivered("a", "y"), Delivered("b", "x")], ledger_of(first), 3, "content")
+
+    assert ["a", "b"] == hashed
+    assert {"a"} == again.changed, "with the size and the time that it had"
+
+
+def test_an_etag_gives_away_what_size_and_time_hide() -> None:
+    first, _ = run([Delivered("a", "x", etag="1"), Delivered("b", "x", etag="1")])
+    again, hashed = run([Delivered("a", "y", etag="2"), Delivered("b", "x", etag="2")], ledger_of(first), 3)
+
+    assert ["a", "b"] == hashed
+    assert ({"a"}, ["a", "b"]) == (again.changed, [record.name for record in again.unrecorded])
+
+
+ways = st.sampled_from(["auto", "modified", "etag", "content"])
+
+
+@given(ways, ways)
+def test_another_way_of_looking_lands_nothing_again(before: Detect, after: Detect) -> None:
+    listed = [Delivered("a", "x", etag="1"), Delivered("b", "y")]
+    first, _ = run(listed, by=before)
+    again, _ = run(listed, ledger_of(first), 3, after)
+
+    # Who reads every file finds another name for its content where none was read before.
+    renamed = {"a": before in ("modified", "etag"), "b": before == "modified"}
+    expected = {name for name, other in renamed.items() if after == "content" and other}
+    assert expected == again.changed
+
+
+@given(st.sampled_from(["auto", "content"]))
+def test_an_etag_is_noted_when_it_is_first_seen(by: Detect) -> None:
+    first, _ = run([Delivered("a", "x")], by=by)
+    again, _ = run([Delivered("a", "x", etag="1")], ledger_of(first), 2, by)
+    third, hashed = run([Delivered("a", "x", 3.0, etag="1")], ledger_of(again), 2, "etag")
+
+    assert ["1"] == [record.etag for record in again.unrecorded]
+    assert (set(), set(), []) == (again.changed, third.changed, hashed)
 
 
 names = st.sampled_from("abcd")

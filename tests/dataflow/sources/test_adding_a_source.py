@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
@@ -142,13 +142,13 @@ def options(model: Any) -> set[str]:
     found: set[str] = set()
     for key, field in model.model_fields.items():
         name = field.alias or key
-        inner = field.annotation
+        inner = next((kind for kind in get_args(field.annotation) if isinstance(kind, type)), field.annotation)
         nested = options(inner) if isinstance(inner, type) and issubclass(inner, BaseModel) else set[str]()
         found |= {f"{name}.{each}" for each in nested} or {name}
     return found
 
 
-@pytest.mark.parametrize("name", ["dlt", "file", "polars_synthetic", "pubsub"])
+@pytest.mark.parametrize("name", ["database", "dlt", "file", "polars_synthetic", "pubsub"])
 def test_the_page_names_every_option(name: str) -> None:
     page = PAGE.read_text(encoding="utf-8")
     section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
@@ -160,7 +160,9 @@ def test_the_page_names_every_option(name: str) -> None:
 def test_the_page_has_a_section_for_every_type() -> None:
     page = PAGE.read_text(encoding="utf-8")
 
-    assert [] == [name for name in ("dlt", "file", "polars_synthetic", "pubsub") if f"\n## {name}\n" not in page]
+    assert [] == [
+        name for name in ("database", "dlt", "file", "polars_synthetic", "pubsub") if f"\n## {name}\n" not in page
+    ]
 
 
 EXAMPLES = [text for found, _, text in blocks(PAGE.read_text(encoding="utf-8")) if found == "yaml"]
@@ -170,5 +172,5 @@ EXAMPLES = [text for found, _, text in blocks(PAGE.read_text(encoding="utf-8")) 
 def test_the_configurations_on_the_page_are_right(example: str, tmp_path: Path) -> None:
     (tmp_path / "shown.yaml").write_text(f"pipeline: shown\n{example}")
 
-    config = load(tmp_path / "shown.yaml", env={"API_TOKEN": "s3cret"})
+    config = load(tmp_path / "shown.yaml", env={"API_TOKEN": "s3cret", "SHOP_PASSWORD": "s3cret"})
     assert config.sources or config.source

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from dataflow.errors import SchemaDrift, SourceCorrupt, SourceError, SourceUnavailable
+from dataflow.errors import ConfigError, SchemaDrift, SourceCorrupt, SourceError, SourceUnavailable
 from dataflow.sources.file import FileConfig, FileSource
 from dataflow.sources.source import Item
 
@@ -66,6 +66,81 @@ def test_one_file_a_folder_a_glob_and_several_of_them(make: Make, tmp_path: Path
     assert ["a.csv", "b.csv"] == names(tmp_path / "x" / "*.csv")
     assert ["c.csv"] == names(tmp_path / "x" / "**" / "c.csv")
     assert ["a.csv", "b.csv", "y.csv"] == names([tmp_path / "y.csv", tmp_path / "x", tmp_path / "x" / "a.csv"])
+
+
+def test_files_that_somebody_is_still_writing_are_passed_over(make: Make, tmp_path: Path) -> None:
+    for name in (
+        "a.csv",
+        "a.csv.part",
+        "b.csv.tmp",
+        "c.csv.filepart",
+        "d.csv.crdownload",
+        "e.CSV.TMP",
+        "f.csv~",
+        "tmp.csv",
+    ):
+        make(name=f"x/{name}")
+
+    assert ["a.csv", "tmp.csv"] == names(tmp_path / "x") == names(tmp_path / "x" / "*")
+    assert ["a.csv.part"] == names(tmp_path / "x" / "*.part"), "who names them means them"
+    assert ["f.csv~"] == names(tmp_path / "x" / "f.csv~")
+    (tmp_path / "x" / "a.csv").unlink()
+    (tmp_path / "x" / "tmp.csv").unlink()
+    with pytest.raises(SourceUnavailable, match="no file in"):
+        names(tmp_path / "x")
+
+
+def test_links_are_what_they_lead_to(make: Make, tmp_path: Path) -> None:
+    os.utime(make("a\n1\n", "there/real.csv"), (5, 5))
+    make(name="x/own.csv")
+    (tmp_path / "x" / "link.csv").symlink_to(tmp_path / "there" / "real.csv")
+    (tmp_path / "x" / "folder").symlink_to(tmp_path / "there")
+
+    assert ["link.csv", "own.csv"] == names(tmp_path / "x") == names(tmp_path / "x" / "*")
+
+
+def test_a_store_without_etags_is_refused_where_these_are_to_tell(make: Make) -> None:
+    path = make()
+    with pytest.raises(
+        ConfigError,
+        match=r"source 's': detect: etag goes by the ETags of an object store, and .*in.csv has none; say `detect: auto`",
+    ):
+        source(path, detect="etag").items()
+
+
+def test_content_that_changed_under_the_same_size_and_time(make: Make) -> None:
+    path = make("a\n1\n")
+    src = source(path, detect="content")
+    (item,) = src.items()
+    planned = item.model_copy(update={"content_hash": src.content_hash(item)})
+    src.verify(planned, ())
+    src.verify(item, ())
+    at = path.stat().st_mtime
+    path.write_text("a\n2\n")
+    os.utime(path, (at, at))
+
+    source(path).verify(planned, ())
+    with pytest.raises(SourceUnavailable, match="changed while it was read: it has another content; run again"):
+        src.verify(planned, ())
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("detect", "size"), ("removed", "drop"), ("settle_seconds", -1), ("settle_seconds", "x")]
+)
+def test_ways_of_watching_that_there_are_not(option: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=option):
+        source("in.csv", **{option: value})
+
+
+def test_how_files_are_watched_does_not_change_what_is_in_them() -> None:
+    plain, watched = source("a.csv"), source("a.csv", detect="modified", removed="delete", settle_seconds=60)
+
+    assert plain.fingerprint == watched.fingerprint
+    assert ("modified", "delete", 60.0) == (
+        watched.watching.detect,
+        watched.watching.removed,
+        watched.watching.settle_seconds,
+    )
 
 
 @pytest.mark.parametrize(
