@@ -67,6 +67,9 @@ class EagerDedup(Strategy):
         numbered = rows.with_row_index(_PLACE)
         ids = [ROW_ID] if ROW_ID in schema else []
         seen = numbered.select(_PLACE, *ids, COMPOSITE_HASH).collect()
+        # Files that were written again are read behind later ones: where rows have ids, these tell who came first.
+        if ids and not seen[ROW_ID].is_sorted():
+            seen = seen.sort(ROW_ID, _PLACE)
         first = pl.col(COMPOSITE_HASH).is_first_distinct()
         new, dropped = seen.filter(first), [_dropped(seen.filter(~first), "duplicate in the batch")]
         if table is not None:

@@ -35,21 +35,25 @@ class Layout:
     tracked: list[str]
     rest: list[str]
     at: pl.DataType
+    instant: str = AT
+    """The column that tells when a row holds."""
+    also: tuple[str, ...] = (UNTIL, CURRENT, TABLE_FILE)
+    """What is wanted of the table's rows beside that."""
 
     def observe(self, frame: pl.LazyFrame, origin: int) -> pl.LazyFrame:
         """What the rows of ``frame`` say, and where to find them."""
         number = pl.int_range(pl.len(), dtype=pl.UInt32) if origin == BATCH else pl.lit(None, pl.UInt32)
         return self.named(frame).select(
             *self.key,
-            AT,
-            pl.col(AT).alias(SEEN),
+            pl.col(self.instant).alias(AT),
+            pl.col(self.instant).alias(SEEN),
             CONTENT,
             REST,
             pl.lit(origin, pl.Int8).alias(ORIGIN),
             number.alias(REF),
-            (pl.col(AT) if origin == TABLE else pl.lit(None, self.at)).alias(VERSION),
+            (pl.col(self.instant) if origin == TABLE else pl.lit(None, self.at)).alias(VERSION),
             *((ROW_ID,) if origin == BATCH and ROW_ID in frame.collect_schema() else ()),
-            *((UNTIL, CURRENT, TABLE_FILE) if origin == TABLE else ()),
+            *(self.also if origin == TABLE else ()),
         )
 
     def named(self, frame: pl.LazyFrame) -> pl.LazyFrame:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import Field
 
-from dataflow.dedup.columns import check_free, user_columns
+from dataflow.dedup.columns import check_free, quoted, user_columns
+from dataflow.dedup.hashing import grouping_key
 from dataflow.dedup.ranking import OLD, PLACE, TEXT, Ranking, comparable, texts
 from dataflow.dedup.registry import register_strategy
 from dataflow.dedup.strategy import REASON, TABLE_FILE, Settled, Strategy
@@ -56,11 +57,15 @@ class PolarsMerge(Strategy):
         return self._config.dedup_key
 
     @property
+    def apart_by(self) -> tuple[str, ...]:
+        return self._config.dedup_key
+
+    @property
     def rules(self) -> Sequence[Mapping[str, Any]]:
         return [
             {
                 "name": f"dedup_key_{column}_is_known",
-                "predicate": f"{_quoted(column)} IS NOT NULL",
+                "predicate": f"{quoted(column)} IS NOT NULL",
                 "on_fail": "quarantine",
             }
             for column in self._config.dedup_key
@@ -81,12 +86,12 @@ class PolarsMerge(Strategy):
         batch = _Batch(self._config, rows, table)
         given_way = batch.lost()
         if table is None:
-            return Settled(batch.without(given_way), batch.told(given_way), batch.key)
+            return Settled(batch.without(given_way), batch.told(given_way), batch.key, notes=batch.notes)
         met = batch.met(table)
         beaten = met.filter(pl.col(REASON).is_not_null())
         gone = pl.concat([given_way, beaten.select(given_way.columns)])
         replaced = met.filter(pl.col(REASON).is_null()).select(*batch.key, TABLE_FILE)
-        return Settled(batch.without(gone), batch.told(gone), batch.key, replaced.lazy())
+        return Settled(batch.without(gone), batch.told(gone), batch.key, replaced.lazy(), notes=batch.notes)
 
 
 _NUMBER = "_merge_number"
@@ -98,9 +103,9 @@ class _Batch:
     def __init__(self, config: MergeOptions, rows: pl.LazyFrame, table: pl.LazyFrame | None) -> None:
         self.key = config.dedup_key
         order = tuple(column for column in config.sort_by if column not in self.key)
-        self._ranking = Ranking(order, config.keep, config.ties)
         self._rows = rows.with_row_index(PLACE)
         schema, self._held = rows.collect_schema(), pl.Schema() if table is None else table.collect_schema()
+        self._ranking = Ranking(order, config.keep, config.ties, ROW_ID in schema and ROW_ID in self._held)
         everywhere = user_columns({**schema, **self._held}, (*self.key, *order))
         # By name: the table's columns may stand in another order than the batch's.
         self._content = sorted(column for column in everywhere if column != TABLE_FILE)
@@ -109,6 +114,14 @@ class _Batch:
         compared += [comparable("sort_by", column, schema, self._held) for column in order]
         self._number = pl.struct(self.key).hash().alias(_NUMBER)
         self._known = self._rows.drop_nulls(self.key).select(PLACE, *self._ids, *compared).collect()
+        self.notes: tuple[str, ...] = ()
+        """What a reader of the report should know, once ``lost`` has looked."""
+
+    def _resolved(self, keys: int) -> str:
+        """That keys came more than once, and which row of each is kept."""
+        by = f"sort_by {', '.join(self._ranking.order)}, " if self._ranking.order else ""
+        came = "1 key came" if keys == 1 else f"{keys:,} keys came"
+        return f"{came} more than once; resolved by {by}keep {self._ranking.keep}, ties by {self._ranking.ties}"
 
     def lost(self) -> pl.DataFrame:
         """The rows that are not the best of their key in the batch, with ``REASON``; the best alone are known then."""
@@ -118,6 +131,7 @@ class _Batch:
         often = alike.group_by(key).len().filter(pl.col("len") > 1)
         if not often.height:
             return self._told(self._known.clear())
+        self.notes = (self._resolved(often.height),)
         rivals = self._known.join(often, on=key, how="semi")
         if self._ranking.ties == "content":
             tied = rivals.filter(pl.len().over([*key, *self._ranking.order]) > 1)
@@ -134,23 +148,38 @@ class _Batch:
         """The rows whose key the table has, with the file of that row, and ``REASON`` where they give way to it."""
         key, order = list(self.key), self._ranking.order
         theirs = [comparable("sort_by", column, self._held, self._held).alias(OLD + column) for column in order]
-        # What is delivered twice is tied: to read the table a second time for its content would cost as much again.
-        content = [c for c in self._content if c in self._held] if self._ranking.reads_content else []
-        candidates = table.select(*key, *theirs, TABLE_FILE, *content, self._number)
+        if self._ranking.ids:
+            theirs.append(pl.col(ROW_ID).alias(OLD + ROW_ID))
+        # Content is read of the files with ties alone, in a second pass: keys by themselves are met four times as fast.
+        candidates = table.select(*key, *theirs, TABLE_FILE, self._number)
         # Numbers are met quicker than texts. The right side of a semi join is the one that is held in memory.
         numbers = self._known.select(self._number).lazy()
         near = candidates.join(numbers, on=_NUMBER, how="semi").drop(_NUMBER).collect()
-        met = self._known.join(near.drop(content), on=key, how="inner").with_columns(self._ranking.by_order())
+        met = self._known.join(near, on=key, how="inner").with_columns(self._ranking.by_order())
         _check_once(met, key)
         tied = met.filter(pl.col(REASON) == "")
         if not tied.height:
             return met
         if self._ranking.reads_content:
-            ours = texts(self._rows, tied, [PLACE], self._content)
-            held = texts(near.lazy(), tied, key, self._content).rename({TEXT: OLD + TEXT})
+            alike = tied if self._ranking.ties == "content" else self._perhaps_alike(table, tied)
+            ours = texts(self._rows, alike, [PLACE], self._content)
+            held = texts(table, alike, key, self._content).rename({TEXT: OLD + TEXT})
             tied = tied.join(ours, on=PLACE, how="left").join(held, on=key, how="left")
         settled = tied.with_columns(self._ranking.by_content()).select(met.columns)
         return pl.concat([met.filter(pl.col(REASON).is_null() | (pl.col(REASON) != "")), settled])
+
+    def _perhaps_alike(self, table: pl.LazyFrame, tied: pl.DataFrame) -> pl.DataFrame:
+        """Tied rows without those that numbers, times and the like tell from the table's: their texts need not be read."""
+        schema = self._rows.collect_schema()
+        plain = [c for c in self._content if _is_plain(schema.get(c)) and schema.get(c) == self._held.get(c)]
+        if not plain:
+            return tied
+        number = grouping_key(plain, schema).alias(_NUMBER)
+        places, keys = tied.select(PLACE).lazy(), tied.select(self.key).lazy()
+        ours = self._rows.join(places, on=PLACE, how="semi").select(PLACE, number)
+        theirs = table.select(*self.key, *plain).join(keys, on=list(self.key), how="semi").select(*self.key, number)
+        found = tied.lazy().join(ours, on=PLACE).join(theirs, on=[*self.key, _NUMBER], how="semi")
+        return found.select(tied.columns).collect()
 
     def without(self, gone: pl.DataFrame) -> pl.LazyFrame:
         """The rows that are not ``gone``, in order of arrival."""
@@ -165,6 +194,10 @@ class _Batch:
         return self._rows.join(reasons, on=PLACE, how="inner", maintain_order="left").drop(PLACE)
 
 
+def _is_plain(dtype: pl.DataType | None) -> bool:
+    return dtype is not None and (dtype.is_numeric() or dtype.is_temporal() or dtype == pl.Boolean())
+
+
 def _check_once(met: pl.DataFrame, key: list[str]) -> None:
     twice = met.height - met[PLACE].n_unique()
     if twice:
@@ -172,8 +205,3 @@ def _check_once(met: pl.DataFrame, key: list[str]) -> None:
             f"strategy 'polars_merge': the table holds {twice} rows more than combinations of its key {', '.join(key)}, so it was "
             "not written by this strategy and key; compute it anew (--full), or name a table that has no rows yet"
         )
-
-
-def _quoted(column: str) -> str:
-    escaped = column.replace('"', '""')
-    return f'"{escaped}"'

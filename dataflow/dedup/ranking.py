@@ -11,12 +11,14 @@ import polars as pl
 from dataflow.dedup.hashing import canonical_text
 from dataflow.dedup.strategy import REASON
 from dataflow.errors import ConfigError
+from dataflow.model.values import ROW_ID
 
 PLACE = "_merge_place"
 """The number of a row in its batch, in order of arrival."""
 TEXT = "_merge_text"
 OLD = "_merge_old_"
 """Put before a column's name where it is the table's."""
+_BY_CONTENT = "the table has the same key with other content, which comes first in the order of contents"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Ranking:
     """Columns that decide; a null loses against every value."""
     keep: Literal["first", "last"]
     ties: Literal["content", "arrival"]
+    ids: bool = False
+    """Whether rows of the batch and the table's have row ids, which tell who came first."""
 
     @property
     def reads_content(self) -> bool:
@@ -40,7 +44,9 @@ class Ranking:
         """
         last = self.keep == "last"
         content = self.ties == "content"
-        by = [*self.order, *([TEXT] if content else []), PLACE]
+        # Files that were written again are read behind later ones: there a row's place does not tell when it came.
+        arrived = [ROW_ID] if ROW_ID in rows.columns else []
+        by = [*self.order, *([TEXT] if content else arrived), PLACE]
         backwards = [False] * (len(by) - 1) + [content and last]
         ordered = rows.sort(by, descending=backwards, nulls_last=not last)
         return ordered.unique(list(key), keep=self.keep, maintain_order=True)
@@ -62,17 +68,21 @@ class Ranking:
 
     def by_content(self) -> pl.Expr:
         """The same for tied rows, of which the texts are known where ``reads_content``."""
+        given_way = pl.lit(self._given_way)
         if not self.reads_content:
-            return pl.lit(self._given_way).alias(REASON)
+            return pl.when(self._came_first).then(None).otherwise(given_way).alias(REASON)
         new, old = pl.col(TEXT), pl.col(OLD + TEXT)
-        wins = pl.lit(True) if self.ties == "arrival" else new > old if self.keep == "last" else new < old
-        return (
-            pl.when(new == old)
-            .then(pl.lit("equal to the table's row"))
-            .when(~wins)
-            .then(pl.lit("the table has the same key with other content, which comes first in the order of contents"))
-            .alias(REASON)
-        )
+        if self.ties == "content":
+            wins, why = new > old if self.keep == "last" else new < old, pl.lit(_BY_CONTENT)
+        else:
+            wins, why = ~self._came_first, given_way
+        equal = pl.when(new == old).then(pl.lit("equal to the table's row"))
+        return equal.when(~wins).then(why).alias(REASON)
+
+    @property
+    def _came_first(self) -> pl.Expr:
+        """Whether the row of the batch came before the table's, though it is read after it."""
+        return (pl.col(ROW_ID) < pl.col(OLD + ROW_ID)).fill_null(value=False) if self.ids else pl.lit(False)
 
     @property
     def _given_way(self) -> str:
@@ -99,7 +109,7 @@ def texts(frame: pl.LazyFrame, of: pl.DataFrame, by: Sequence[str], content: Seq
 
     Nulls: a column that the frame lacks is null.
     """
-    if not content:
+    if not (content and of.height):
         return of.select(*by, pl.lit("").alias(TEXT))
     whole = frame.with_columns(pl.lit(None).alias(c) for c in content if c not in frame.collect_schema())
     text = canonical_text(content, whole.collect_schema()).alias(TEXT)

@@ -17,6 +17,7 @@ strategy_types: Registry[Strategy] = Registry(
         "eager_dedup": "dataflow.dedup.eager_dedup",
         "polars_merge": "dataflow.dedup.polars_merge",
         "scd2": "dataflow.dedup.scd2",
+        "snapshot": "dataflow.dedup.snapshot",
     },
 )
 

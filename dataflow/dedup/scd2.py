@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import polars as pl
 from pydantic import Field, model_validator
 
-from dataflow.dedup.columns import check_free, user_columns
+from dataflow.dedup.columns import as_held, check_free, quoted, user_columns
 from dataflow.dedup.evidence import BATCH, CURRENT, LANDED, MARK, SPAN, TABLE, Layout, Reading
 from dataflow.dedup.history import AT, CONTENT, ORIGIN, REF, REST, UNTIL, VERSION, settle_ties, versions
 from dataflow.dedup.registry import register_strategy
@@ -79,7 +79,7 @@ class Scd2(Strategy):
     def rules(self) -> Sequence[Mapping[str, Any]]:
         known = {f"key_{column}_is_known": column for column in self._key} | {"effective_at_is_known": AT}
         return [
-            {"name": name, "predicate": f"{_quoted(column)} IS NOT NULL", "on_fail": "quarantine"}
+            {"name": name, "predicate": f"{quoted(column)} IS NOT NULL", "on_fail": "quarantine"}
             for name, column in known.items()
         ]
 
@@ -93,7 +93,8 @@ class Scd2(Strategy):
         if table is None or mark is None:
             return self._begun(rows)
         held = table.collect_schema()
-        rows, landed = self._typed(rows, held), lambda: self._typed(everything(), held)
+        told = [*self._key, AT]
+        rows, landed = as_held(rows, held, told), lambda: as_held(everything(), held, told)
         layout = self._layout(rows)
         batch = layout.observe(rows, BATCH).collect()
         evidence = Reading(layout, batch, table, landed, mark, self._config.mode == "snapshot").evidence()
@@ -130,12 +131,6 @@ class Scd2(Strategy):
         told = (*self._key, *tracked, *(() if schema[config.effective_at] == pl.String else (config.effective_at,)))
         rest = [c for c in schema if c not in (*told, AT, _BATCH_ID) and not is_row_id(c)]
         return Layout(self._key, list(tracked), rest, schema[AT])
-
-    def _typed(self, rows: pl.LazyFrame, held: pl.Schema) -> pl.LazyFrame:
-        """``rows`` with keys and instants of the table's types, so that they can be found in it."""
-        schema = rows.collect_schema()
-        wanted = {column: held[column] for column in self._key} | {AT: held[AT]}
-        return rows.cast({column: dtype for column, dtype in wanted.items() if schema[column] != dtype})
 
     def _added(self, rows: pl.LazyFrame, found: pl.DataFrame, newest: Any) -> pl.LazyFrame:
         begun = _spans(found.filter(pl.col(ORIGIN) == BATCH), REF)
@@ -199,10 +194,6 @@ def _stamped(rows: pl.LazyFrame, newest: Any) -> pl.LazyFrame:
     dtype = rows.collect_schema()[_BEGINS]
     stamps = (begins.alias(AT), ends.alias(UNTIL), ends.is_null().alias(CURRENT), pl.lit(newest, dtype).alias(MARK))
     return rows.with_columns(stamps).drop(_BEGINS, _ENDS)
-
-
-def _quoted(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
 
 
 def _instant(column: str, dtype: pl.DataType) -> pl.Expr:

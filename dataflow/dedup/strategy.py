@@ -31,8 +31,12 @@ class Settled:
     """The rows of the table that leave it: ``identity`` and ``TABLE_FILE``, each row once."""
     rewritten: pl.LazyFrame | None = None
     """Rows with all the table's columns that come for those, beyond ``added``: closed versions of a history, say."""
+    deleted: int = 0
+    """As many of ``replaced`` leave for good; in the place of the others come rows."""
     overwrites: bool = False
     """Whether ``added`` and ``rewritten`` are the whole table from now on; ``replaced`` is then left out."""
+    changes: pl.LazyFrame | None = None
+    """What changed, for ``<stage>__changes``: kept as long as the table is not computed anew, which tells it again."""
     notes: tuple[str, ...] = ()
     """What a reader of the report should know."""
 
@@ -70,6 +74,12 @@ class Strategy(Protocol):
     @property
     def unique_by(self) -> tuple[str, ...]:
         """The columns of which the table holds each combination once; empty where it does not."""
+        return ()
+
+    @property
+    def apart_by(self) -> tuple[str, ...]:
+        """Columns of the rows that it is given: rows that differ in one of them never meet, so that what left an input
+        touches the rows alone that are like it there. Empty where all rows may meet."""
         return ()
 
     @property

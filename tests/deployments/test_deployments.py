@@ -36,7 +36,7 @@ BROKEN = {
 def test_every_deployment_can_be_imported_and_loads_from_its_entry_point():
     found = declared()
 
-    assert ["events", "flights"] == [deployment.name for deployment in found]
+    assert ["events", "flights", "runways"] == [deployment.name for deployment in found]
     for deployment in found:
         flow: Any = load_flow_from_entrypoint(str(ROOT / deployment.entrypoint))
         assert (title(deployment.name), {"config", "lake", "full", "select"}) == (
@@ -132,7 +132,10 @@ class TestWithServer:
                 text=True,
                 timeout=60,
             )
-            told = "Events/events: */15 * * * * (UTC)\nFlights/flights: 15 6 * * * (America/New_York)\n"
+            told = (
+                "Events/events: */15 * * * * (UTC)\nFlights/flights: 15 6 * * * (America/New_York)\n"
+                "Runways/runways: 0 7 2 * * (UTC)\n"
+            )
             assert (0, told) == (ended.returncode, ended.stdout)
 
         found: Any = known_as("Flights/flights")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from dataflow.dedup import REASON, TABLE_FILE, Strategy
+from dataflow.dedup import REASON, TABLE_FILE, Settled, Strategy
 from dataflow.model.values import ROW_ID
 
 
@@ -17,6 +17,8 @@ class Fold:
     strategy: Strategy
     rows: pl.DataFrame | None = None
     dropped: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    changes: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    """What changed, of strategies that tell."""
     notes: list[str] = field(default_factory=list[str])
     batches: int = 0
     rewritten: int = 0
@@ -36,7 +38,8 @@ class Fold:
             gone = dropped.height
             self.dropped.append(dropped)
             if ROW_ID in batch.columns:
-                assert sorted(batch[ROW_ID]) == sorted([*added[ROW_ID], *dropped[ROW_ID]])
+                ends = pl.concat([added[ROW_ID], dropped[ROW_ID]])
+                assert batch[ROW_ID].sort().to_list() == ends.sort().to_list()
         assert batch.height == added.height + gone
         survivors = [] if self.rows is None or settled.overwrites else [self.rows]
         if settled.replaced is not None and survivors:
@@ -51,9 +54,14 @@ class Fold:
         # Two files for each batch, so that a key is looked for in more than one place.
         halves = pl.concat_str(file, pl.int_range(pl.len()) % 2, separator="-").alias(TABLE_FILE)
         self.rows = pl.concat([*survivors, *carried, added.with_columns(halves)])
+        self._note(settled)
+        return added
+
+    def _note(self, settled: Settled) -> None:
+        if settled.changes is not None:
+            self.changes.append(settled.changes.collect())
         self.notes += settled.notes
         self.batches += 1
-        return added
 
     @property
     def reasons(self) -> dict[str, int]:
