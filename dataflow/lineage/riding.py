@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self, cast
 
 import polars as pl
@@ -28,6 +28,9 @@ class RidingFrame(pl.LazyFrame):
 
     def select(self, *exprs: Any, **named_exprs: Any) -> Self:
         """As ``LazyFrame.select``, and the row ids."""
+        # A list by itself stands for what is in it; beside an id it would be a value.
+        if len(exprs) == 1 and isinstance(exprs[0], Iterable) and not isinstance(exprs[0], (str, pl.Series)):
+            exprs = tuple(cast(Iterable[Any], exprs[0]))
         plain = super().select(*exprs, **named_exprs)
         ids = [name for name in self.collect_schema() if is_row_id(name)]
         left_out = [name for name in ids if name not in plain.collect_schema()] if ids else []

@@ -54,7 +54,7 @@ def carried_ids(function: UserFunction, inputs: Mapping[str, pl.Schema], carryin
     Shape: ``inputs`` in the order of the function's parameters, with the user's columns only.
     Errors: none for what the function does: it is then opaque, or its ids are not carried.
     """
-    trial = _Trial(function, inputs)
+    trial = Trial(function, inputs)
     try:
         plain = trial.plan(())
     except NotProven as reason:
@@ -69,7 +69,7 @@ def carried_ids(function: UserFunction, inputs: Mapping[str, pl.Schema], carryin
     return Carried(tuple(map(row_id_column, kept)), schema, rows, reason=why)
 
 
-def _most(trial: _Trial, plain: Node, carrying: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
+def _most(trial: Trial, plain: Node, carrying: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
     """All ids if they can ride together, else each that can ride with those before it."""
     refusal = trial.refusal(plain, carrying) if carrying else None
     if refusal is None:
@@ -100,7 +100,7 @@ class _DataAskedFor(Exception):
     """The function collected an input instead of describing what to do with it."""
 
 
-class _Trial:
+class Trial:
     """Plans one function, time and again, on placeholders of its inputs."""
 
     def __init__(self, function: UserFunction, inputs: Mapping[str, pl.Schema]) -> None:
@@ -139,11 +139,11 @@ class _Trial:
         try:
             return _arrival(prove(plain, with_ids, Placeholders(self.readers, columns)), columns)
         except NotProven as reason:
-            return str(reason) if self._repeats(plain) else "its plan differs from one call to the next"
+            return str(reason) if self.repeats(plain) else "its plan differs from one call to the next"
         except RecursionError:
             return "its expressions are nested too deeply to be compared"
 
-    def _repeats(self, plain: Node) -> bool:
+    def repeats(self, plain: Node) -> bool:
         """Whether the function gives the same plan when it is called again."""
         try:
             return self.plan(()) == plain

@@ -13,7 +13,7 @@ from dataflow.workflow.strategies import Settling
 def stage_fingerprint(stage: Stage, source: Source | None = None) -> str:
     """Changes when the stage's code or settings would give other rows or files."""
     code = source.fingerprint if source is not None else code_fingerprint(stage.function) if stage.function else ""
-    storage = stage.storage.model_dump_json(exclude={"format"})
+    storage = stage.storage.model_dump_json(exclude={"format", "updates"})
     window = stage.window.model_dump_json(exclude={"trigger_interval"}) if stage.window else ""
     rules = [
         (r.name, r.predicate, sorted((r.expectation or {}).items(), key=str), r.severity, r.mostly, r.scope, _route(r))

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 import polars as pl
 
+WINDOW_START, WINDOW_END = "window_start", "window_end"
+"""The columns that a window adds."""
 _DAY = timedelta(days=1)
 _MONDAY = 4
 """The first Monday, in days since 1 January 1970."""

@@ -10,15 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel
-
 from dataflow.config import (
     AlertConfig,
     Alerts,
     CacheConfig,
     DeduplicateConfig,
     Document,
-    IncrementalConfig,
+    Incremental,
     Loaded,
     Overrides,
     Place,
@@ -192,29 +190,33 @@ class Workflow:
         gate, allowed = declare_rules(rules, place, draft.gate), declare_limit(limit, place)
         self._change(stage, gate=gate, quarantine_limit=allowed or draft.quarantine_limit)
 
-    def configure_incremental(self, stage: str, config: IncrementalConfig | Mapping[str, Any]) -> None:
-        """Merge only new input rows into the table, by key."""
-        self._configure(stage, "incremental", IncrementalConfig, config, tasks_only=True)
+    def configure_incremental(self, stage: str, config: Incremental | Mapping[str, Any]) -> None:
+        """Say how what changed in the inputs comes to the table.
+
+        ``{"key_columns": [...], "timestamp_column": ...}`` merges new rows by key, ``{"by": [...]}`` recomputes the
+        touched values of these columns; ``"append"``, ``"partition"``, ``"window"`` and ``"full"`` stand for themselves.
+        """
+        self._configure(stage, "incremental", config, tasks_only=True)
 
     def configure_time_window(self, stage: str, config: WindowConfig | Mapping[str, Any]) -> None:
         """Cut event time into windows and set late rows aside."""
-        self._configure(stage, "window", WindowConfig, config, tasks_only=True)
+        self._configure(stage, "window", config, tasks_only=True)
 
     def configure_deduplication(self, stage: str, config: DeduplicateConfig | Mapping[str, Any]) -> None:
         """Keep one row per key."""
-        self._configure(stage, "deduplicate", DeduplicateConfig, config, tasks_only=True)
+        self._configure(stage, "deduplicate", config, tasks_only=True)
 
     def configure_storage(self, stage: str, config: StorageConfig | Mapping[str, Any]) -> None:
         """Say how the table is stored."""
-        self._configure(stage, "storage", StorageConfig, config)
+        self._configure(stage, "storage", config)
 
     def configure_retry(self, stage: str, config: RetryConfig | Mapping[str, Any]) -> None:
         """Say how often a step is tried again."""
-        self._configure(stage, "retry", RetryConfig, config)
+        self._configure(stage, "retry", config)
 
     def configure_cache(self, stage: str, config: CacheConfig | Mapping[str, Any]) -> None:
         """Say how long staged results may be reused."""
-        self._configure(stage, "cache", CacheConfig, config)
+        self._configure(stage, "cache", config)
 
     @property
     def stages(self) -> dict[str, Stage]:
@@ -246,12 +248,12 @@ class Workflow:
             raise ConfigError.unknown("stage", name, self._drafts)
         return self._drafts[name]
 
-    def _configure(self, name: str, key: str, model: type[BaseModel], config: Any, *, tasks_only: bool = False) -> None:
+    def _configure(self, name: str, key: str, config: Any, *, tasks_only: bool = False) -> None:
         draft = self._draft(name)
         place = self._placer(draft.kind, name)
         if tasks_only and draft.kind == "source":
             raise ConfigError(f"{place(key)}: a source is landed as it is; configure a task that reads it")
-        self._change(name, **{key: validated(model, config, lambda *at: place(key, *at))})
+        self._change(name, **{key: getattr(validated(TaskConfig, {"function": "given", key: config}, place), key)})
 
     def _change(self, name: str, **fields: Any) -> None:
         self._drafts[name] = replace(self._drafts[name], **fields)

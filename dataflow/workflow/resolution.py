@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
-from dataflow.config import Place, as_error, collected, placed
+from dataflow.config import IncrementalConfig, Place, as_error, collected, placed
 from dataflow.errors import PlanError
 from dataflow.workflow.graph import topological
 from dataflow.workflow.inputs import resolve_inputs
@@ -57,9 +57,10 @@ def _resolve_stage(draft: Stage, drafts: Mapping[str, Stage], place: Place) -> S
     own = draft.strategy.strategy.partition_by if draft.strategy else draft.partition_by
     if not storage.partition_by:
         storage = storage.model_copy(update={"partition_by": own})
-    if draft.incremental and draft.strategy:
+    merge = draft.incremental if isinstance(draft.incremental, IncrementalConfig) else None
+    if merge and draft.strategy:
         raise as_error([f"{place('incremental')}: is a strategy of its own; leave out it or `strategy`"])
-    strategy = merging(draft.incremental) if draft.incremental else draft.strategy
+    strategy = merging(merge) if merge else draft.strategy
     retold = strategy.strategy.retells.items() if strategy else ()
     personal = [column for column, told in retold if column not in draft.pii and set(told) & set(draft.pii)]
     stage = replace(draft, inputs=inputs, storage=storage, strategy=strategy, pii=(*draft.pii, *personal))

@@ -9,8 +9,10 @@ from typing import Any, Literal
 from dataflow.config import (
     CacheConfig,
     DeduplicateConfig,
+    Incremental,
     IncrementalConfig,
     RetryConfig,
+    SlicesConfig,
     SourceConfig,
     StorageConfig,
     WindowConfig,
@@ -48,7 +50,8 @@ class Stage:
     branch_of: tuple[str, ...] = ()
     """The stages whose rules may branch to this one."""
     deduplicate: DeduplicateConfig | None = None
-    incremental: IncrementalConfig | None = None
+    incremental: Incremental | None = None
+    """How increments come to the table, where that is declared."""
     strategy: Settling | None = None
     """How new rows meet those of the table; of an incremental stage, what that is short for."""
     window: WindowConfig | None = None
@@ -71,6 +74,7 @@ def contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
         )
     if stage.strategy is not None:
         yield from _strategy_contradictions(stage)
+    yield from _incremental_contradictions(stage)
     stored = stage.storage.partition_by
     if personal := [column for column in (*stored, *stage.partition_by) if column in stage.pii]:
         # Paths, the Delta log, the journal and the names of units would tell its values.
@@ -88,8 +92,40 @@ def contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
             yield "deduplicate.key", f"must contain the columns of partition_by; add {', '.join(apart)}"
 
 
+def _incremental_contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
+    how = stage.incremental
+    if how == "append" and stage.deduplicate is not None:
+        yield (
+            "incremental",
+            "append would let duplicates of rows in the table pass; leave deduplicate out, merge by key "
+            "({key_columns, timestamp_column}), or recompute what is touched ({by: [...]})",
+        )
+    if how == "window" and stage.window is None:
+        yield (
+            "incremental",
+            "window recomputes touched windows, but the stage has none; declare `window: {window_size: ...}`",
+        )
+    if how == "partition" and not (stage.partition_by or stage.storage.partition_by):
+        yield (
+            "incremental",
+            "partition recomputes touched partitions, but the table has none; give it storage.partition_by, or name the "
+            "columns whose values are recomputed: {by: [...]}",
+        )
+    if stage.partition_by and (how in ("append", "window") or isinstance(how, SlicesConfig)):
+        yield (
+            "incremental",
+            "goes with a stage that runs whole, but this one runs by partition_by and recomputes touched partitions "
+            "as it is; leave one of them out",
+        )
+    if stage.strategy is not None and how is not None and how != "full" and not isinstance(how, IncrementalConfig):
+        yield (
+            "incremental",
+            "is for the strategy to say: it knows how new rows meet those of the table; leave it out, or say full",
+        )
+
+
 def _strategy_contradictions(stage: Stage) -> Iterator[tuple[str, str]]:
-    key = "incremental" if stage.incremental is not None else "strategy"
+    key = "incremental" if isinstance(stage.incremental, IncrementalConfig) else "strategy"
     others = {
         "partition_by": bool(stage.partition_by),
         "window": stage.window is not None,

@@ -15,6 +15,9 @@ LF = pl.LazyFrame
 
 FUNCTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[LF, LF], LF]]] = {
     "picks columns": ((), BOTH[:1], lambda o, i: o.select("k", z=pl.col("x") + 1)),
+    "picks a list of columns": ((), BOTH[:1], lambda o, i: o.select(["k", "x"])),
+    "picks what is generated": ((), BOTH[:1], lambda o, i: o.select(pl.col(c) for c in ("k", "x"))),
+    "picks a list beside a name": ((), BOTH[:1], lambda o, i: o.select(["k"], z="x")),
     "picks columns of a join": ((), BOTH, lambda o, i: o.join(i, on="k", how="left").select("k", "y")),
     "picks before it joins": (BOTH[:1], BOTH, lambda o, i: o.join(i.select("k", "y"), on="k", how="left")),
     "takes a total": ((), (), lambda o, i: o.select(pl.len())),

@@ -3,6 +3,7 @@ import operator
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dataflow
-from dataflow.config import RetryConfig, RunConfig, SourceConfig, StorageConfig, WindowConfig
+from dataflow.config import RetryConfig, RunConfig, SlicesConfig, SourceConfig, StorageConfig, WindowConfig
 from dataflow.errors import ConfigError, PlanError
 from dataflow.workflow import Stage, Workflow
 from dataflow.workflow.graph import select, topological
@@ -441,6 +442,32 @@ INCREMENTAL = {"key_columns": ["id"], "timestamp_column": "at"}
 
 
 @pytest.mark.parametrize(
+    ("incremental", "message"),
+    [
+        ("apend", "incremental: unknown value; did you mean 'append'?"),
+        ({"by": []}, "incremental.by: may not be empty"),
+        ({"by": ["m"], "key_columns": ["id"]}, "incremental.key_columns: unknown key"),
+        ({"key_columns": ["id"]}, "incremental.timestamp_column: is missing; it is required"),
+    ],
+)
+def test_increments_that_are_not_spelled_so(workflow: Workflow, incremental: object, message: str):
+    refused = refusal(lambda: workflow.add_task("task", one, incremental=incremental))
+    assert refused.startswith(f"task 'task': {message}")
+
+
+@pytest.mark.parametrize("incremental", ["append", "partition", "window", "full", {"by": ["id"]}])
+def test_increments_are_declared_by_a_word_or_by_columns(workflow: Workflow, incremental: Any):
+    more = {"window": {"window_size": "1 day"}, "storage": {"partition_by": ["id"]}}
+    workflow.add_task("task", one, incremental=incremental, **more)
+    workflow.add_task("other", one, **more)
+    workflow.configure_incremental("other", incremental)
+
+    found = workflow.stages["task"].incremental
+    assert found == workflow.stages["other"].incremental
+    assert (incremental if isinstance(incremental, str) else SlicesConfig(by=("id",))) == found
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"rows": "grouped"}, "members: is missing: with rows: grouped it names the column"),
@@ -459,6 +486,26 @@ INCREMENTAL = {"key_columns": ["id"], "timestamp_column": "at"}
         (
             {"incremental": INCREMENTAL, "deduplicate": {"key": ["id"]}},
             "incremental: settles new rows with the whole table, which does not go together with deduplicate",
+        ),
+        (
+            {"incremental": "append", "deduplicate": {"key": ["id"]}},
+            "incremental: append would let duplicates of rows in the table pass; leave deduplicate out",
+        ),
+        (
+            {"incremental": "window"},
+            "incremental: window recomputes touched windows, but the stage has none; declare `window: {window_size: ...}`",
+        ),
+        (
+            {"incremental": "partition"},
+            "incremental: partition recomputes touched partitions, but the table has none; give it storage.partition_by",
+        ),
+        (
+            {"incremental": {"by": ["m"]}, "partition_by": ["m"]},
+            "incremental: goes with a stage that runs whole, but this one runs by partition_by",
+        ),
+        (
+            {"incremental": "append", "strategy": {"type": "polars_merge", "dedup_key": ["id"]}},
+            "incremental: is for the strategy to say",
         ),
         (
             {"incremental": INCREMENTAL, "rows": "preserved"},
