@@ -26,6 +26,16 @@ def admit(job: StageJob, frames: Mapping[str, pl.LazyFrame], writing: Writing) -
     return shown(job, admitted)
 
 
+def punctual(job: StageJob, frames: Mapping[str, pl.LazyFrame]) -> dict[str, pl.LazyFrame]:
+    """The inputs without late rows and with windows, as ``admit`` gives them; nothing is set aside."""
+    found = dict(frames)
+    if job.stage.window is not None and job.time_column is not None:
+        first = job.stage.inputs[0]
+        frame = found[first].filter(~_late(job, found[first].collect_schema())) if job.late_steps else found[first]
+        found[first] = cut_windows(frame, job.stage.window, job.time_column)
+    return found
+
+
 def shown(job: StageJob, frames: Mapping[str, pl.LazyFrame]) -> dict[str, pl.LazyFrame]:
     """The inputs without our columns but the row ids that may ride."""
     riding = job.carried.columns if job.carried else ()
@@ -38,17 +48,21 @@ def cut_windows(frame: pl.LazyFrame, window: WindowConfig, time_column: str) -> 
 
 
 def _set_late_aside(job: StageJob, frame: pl.LazyFrame, writing: Writing) -> pl.LazyFrame:
-    assert job.time_column is not None
     schema = frame.collect_schema()
-    ids = [column for column in schema if is_row_id(column)]
-    steps = [(step.file_id, step.watermark) for step in job.late_steps]
-    late = is_late(job.time_column, ids, steps, restated=job.restated)
+    ids, late = [column for column in schema if is_row_id(column)], _late(job, schema)
     # Read once for both sides and for the count of what is let in.
     shared = frame.cache()
     writing.sink_aside("late", shared.filter(late).select(*user_schema(schema), *ids))
     punctual = shared.filter(~late)
     writing.count("given", punctual)
     return punctual
+
+
+def _late(job: StageJob, schema: pl.Schema) -> pl.Expr:
+    assert job.time_column is not None
+    ids = [column for column in schema if is_row_id(column)]
+    steps = [(step.file_id, step.watermark) for step in job.late_steps]
+    return is_late(job.time_column, ids, steps, restated=job.restated)
 
 
 def _show(frame: pl.LazyFrame, name: str, riding: Collection[str]) -> pl.LazyFrame:

@@ -7,11 +7,13 @@ from functools import partial
 
 import polars as pl
 
-from dataflow.engine.changes import check_fits, outgoing, staged_schema
+from dataflow.engine.changes import check_fits, dying, outgoing, staged_schema
 from dataflow.engine.docs import keep_result
 from dataflow.engine.job import StageJob, side_table
 from dataflow.engine.seams import Seam, reach
+from dataflow.engine.verifying import verify
 from dataflow.lake.schema import from_json
+from dataflow.lake.snapshot import of_the_living
 from dataflow.model import Manifest, Verdict, manifest_digest
 from dataflow.quality.alerts import tell
 from dataflow.quality.batch import Batch, FileFacts, Files
@@ -25,11 +27,12 @@ def audit_batch(job: StageJob, manifests: Sequence[Manifest]) -> Verdict:
     Rules about rows judge every row that the stage returned, those set aside among them; rules about the batch
     judge what is going to be published, rules about the table what the table is going to be.
     """
+    verified = verify(job, _table(job, manifests)) if job.verify and manifests else ()
     stage, named, rules = job.stage, manifest_digest(manifests), _asked(job)
     limit = None if job.plan.replays else stage.quarantine_limit
     if not (rules or limit) or not manifests:
         # Without manifests the batch only drops units: there are no rows to judge.
-        return Verdict(stage=stage.name, batch_id=job.plan.batch_id, digest=named)
+        return Verdict(stage=stage.name, batch_id=job.plan.batch_id, digest=named, notes=verified)
     verdict = audit(
         _batch(job, manifests),
         rules,
@@ -42,7 +45,13 @@ def audit_batch(job: StageJob, manifests: Sequence[Manifest]) -> Verdict:
     )
     reach(Seam.AUDITED, stage.name)
     unsent = tell(job.alerts, verdict, pipeline=job.pipeline, lake=job.lake.uri)
-    return verdict.model_copy(update={"notes": verdict.notes + unsent})
+    return verdict.model_copy(update={"notes": verdict.notes + unsent + verified})
+
+
+def _table(job: StageJob, manifests: Sequence[Manifest]) -> pl.LazyFrame:
+    """The rows of the stage's table as the batch is going to leave it."""
+    sides = [side for side in (_kept(job, manifests), _staged(job, manifests, job.stage.name)) if side is not None]
+    return pl.concat([side.scan([file.path for file in side.files]) for side in sides], how="diagonal")
 
 
 def _asked(job: StageJob) -> tuple[ValidationRule, ...]:
@@ -103,8 +112,11 @@ def _kept(job: StageJob, manifests: Sequence[Manifest]) -> Files | None:
     gone = set(goes.removes)
     # What a merge rewrites stays, in another file.
     carried = [f for m in manifests for f in m.files if f.table == job.stage.name and f.role == "carried"]
-    stay = {f.path: f for f in snapshot.files if f.path not in gone}
+    vectors = {d.path: d.vector for d in dying(manifests, snapshot, goes)[0]}
+    stay = {f.path: f.without(vectors.get(f.path)) for f in snapshot.files if f.path not in gone}
     stats = job.lake.statistics(head)
+    died = {f.path: f.rows - stay[f.path].rows for f in snapshot.files if f.path in vectors and f.path in stay}
+    stats |= {path: of_the_living(stats[path], rows) for path, rows in died.items()}
     facts = [FileFacts(f.path, f.rows, stats[f.path], f.partition) for f in stay.values()]
     facts += [FileFacts(f.path, f.rows, f.stats, f.partition) for f in carried]
 

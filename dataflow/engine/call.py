@@ -6,16 +6,19 @@ import inspect
 import traceback
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 import polars as pl
 
 from dataflow.engine.job import StageJob
 from dataflow.errors import DataFlowError, LakeCorrupt, LakeError, SourceCorrupt, SourceError, StageFailed
-from dataflow.lake.errors import lake_error
+from dataflow.lake.errors import WAY_OUT, lake_error
 from dataflow.lineage.riding import with_riding_frames
 from dataflow.plan import PlannedUnit
 from dataflow.quality.masking import masked_error
 from dataflow.workflow import Stage
+
+E = TypeVar("E", bound=DataFlowError)
 
 
 def call_function(stage: Stage, frames: Mapping[str, pl.LazyFrame], *, rides: bool = False) -> pl.LazyFrame:
@@ -48,7 +51,7 @@ def unit_errors(job: StageJob, planned: PlannedUnit) -> Generator[None]:
     """Raise as an error of ours whatever goes wrong while a unit is read, computed and written."""
     try:
         yield
-    except SourceError as error:
+    except (SourceError, StageFailed) as error:
         raise _covered(error, job) from error
     except DataFlowError:
         raise
@@ -89,11 +92,11 @@ def _unit_error(job: StageJob, planned: PlannedUnit, error: BaseException) -> Da
     )
 
 
-def _covered(error: SourceError, job: StageJob) -> SourceError:
-    """The error without what it quotes of the file, where some of that is personal."""
+def _covered(error: E, job: StageJob) -> E:
+    """The error without what it quotes of the data, where some of that is personal."""
     if not job.stage.pii:
         return error
-    plain = {*job.contract, job.stage.name}
+    plain = {*job.contract, job.stage.name, *([job.stage.strategy.config.type] if job.stage.strategy else [])}
     return type(error)(masked_error(error.message, plain), **error.details)
 
 
@@ -107,7 +110,7 @@ def _broken_input(job: StageJob) -> LakeCorrupt | None:
                 place = f"{job.lake.table_uri(name)}/{file.path}"
                 return LakeCorrupt(
                     f"stage {job.stage.name!r}: table {name!r} lacks {place}, which is gone or broken "
-                    f"({first_line(error).removesuffix(f': {place}')}); restore it, or run with --full to compute it again",
+                    f"({first_line(error).removesuffix(f': {place}')}); {WAY_OUT}",
                     stage=job.stage.name,
                     table=name,
                     path=file.path,

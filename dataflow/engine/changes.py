@@ -12,14 +12,14 @@ from dataflow.lake.commit import TableChange
 from dataflow.lake.lake import Snapshot
 from dataflow.lake.replacement import Replacement, replacement
 from dataflow.lake.schema import from_json, to_delta
-from dataflow.model import Manifest
+from dataflow.model import Deletion, DeletionVector, Manifest
 
 
 def table_changes(job: StageJob, manifests: Sequence[Manifest]) -> Iterable[TableChange]:
     """What the batch does to each table: its own last, ledgers first, so that no row is ever missing from all of them."""
     for what in (*LEDGERS, *SIDE_TABLES):
         table = side_table(job.stage.name, what)
-        if (change := _change(job, manifests, table, ())) and (change.adds or change.removes):
+        if (change := _change(job, manifests, table, ())) and (change.adds or change.removes or change.deletes):
             yield change
     if change := _change(job, manifests, job.stage.name, job.stage.storage.partition_by):
         yield change
@@ -36,6 +36,7 @@ def _change(
         return None
     if snapshot is not None:
         check_fits(snapshot, from_json(schema), partition_by, truncate=goes.truncate)
+    deletes, seen = dying(manifests, snapshot, goes)
     return TableChange(
         table=table,
         app=f"{job.stage.name}@{job.plan.epoch}",
@@ -47,7 +48,23 @@ def _change(
         adds=tuple(f for m in manifests for f in m.files if f.table == table),
         removes=goes.removes,
         truncate=goes.truncate,
+        deletes=deletes,
+        seen=seen,
     )
+
+
+def dying(
+    manifests: Sequence[Manifest], snapshot: Snapshot | None, goes: Replacement
+) -> tuple[tuple[Deletion, ...], dict[str, DeletionVector]]:
+    """The files that stay while rows of them die, and which rows of these and of the files that go were dead before."""
+    if snapshot is None:
+        return (), {}
+    table, gone = snapshot.version.table, set(goes.removes)
+    named = {path for m in manifests for path in m.removes.get(table, ())}
+    deletes = tuple(d for m in manifests for d in m.deletes.get(table, ()) if d.path not in gone)
+    # What a unit decided to take rows out of must be as it found it; a file that goes with its whole unit, as it is now.
+    now = {f.path: f.deleted for f in snapshot.files if f.deleted and f.path in gone - named}
+    return deletes, now | {path: vector for m in manifests for path, vector in m.seen.get(table, {}).items()}
 
 
 def outgoing(job: StageJob, manifests: Sequence[Manifest], snapshot: Snapshot) -> Replacement:

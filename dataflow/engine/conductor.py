@@ -137,34 +137,35 @@ class Conductor:
     def _pull(self, stage: Stage, began: float) -> None:
         """Ask a source that has to be asked; what it answers is planned once it is there."""
         step = Step(stage.name, "stage", "pull", stage.retry)
-        about = self.planning.asked(stage), stage, self.planning.lake, self.workflow.name
+        about = self.planning.asked(stage), stage, self.planning.lake, self.workflow.name, self.workflow.alerts
         self._pulling[stage.name] = self._start(stage, step, pull, *about), began
 
     def _pulled(self, stage: Stage) -> None:
         future, began = self._pulling.pop(stage.name)
         with self._failures(stage, began):
-            text, usage = future.result()
+            pulled, usage = future.result()
             self._spent.note(stage.name, usage)
-            self.observe(Event("pulled", stage.name, text=text))
+            self.reports.noted[stage.name] = pulled.notes
+            self.observe(Event("pulled", stage.name, text=pulled.text))
             reach(Seam.PULLED, stage.name)
             self._plan(stage, began)
 
     def _plan(self, stage: Stage, began: float) -> None:
         plan = self.planning.plan(stage)
-        self.observe(Event("stage_planned", stage.name, total=len(plan.units), text=plan.reason))
-        if plan.action != "run":
-            self._finish(self.reports.idle(stage, plan))
-            return
-        if plan.unrecorded:
+        self.observe(Event("stage_planned", stage.name, total=len(plan.units), text=plan.told))
+        if plan.unrecorded:  # also files that were only touched, which every run would hash again
             self.lease.record("files", Files(files=plan.unrecorded), stage=stage.name)
             self.planning.learn(plan.unrecorded)
             reach(Seam.FILES_RESERVED, stage.name)
+        if plan.action != "run":
+            self._finish(self.reports.idle(stage, plan))
+            return
         job = self.planning.job(stage, plan)
         prune(job)
         self._warm_up()
         self._progress[stage.name] = Progress(job, began)
         reach(Seam.STAGE_PLANNED, stage.name)
-        self.observe(Event("stage_started", stage.name, total=len(plan.units), text=plan.reason))
+        self.observe(Event("stage_started", stage.name, total=len(plan.units), text=plan.told))
         self._stage(stage, plan)
 
     def _stage(self, stage: Stage, plan: StagePlan) -> None:
@@ -242,7 +243,7 @@ class Conductor:
             self._refuse(progress, verdict)
             return
         step = self._step(stage, "publish")
-        batch = Publication(progress.job, tuple(progress.manifests), verdict, self.lease)
+        batch = Publication(progress.job, tuple(progress.manifests), verdict, self.lease, progress.began)
         self._submit(progress, step, publish_batch, batch, after=progress.futures[-1:])
 
     def _refuse(self, progress: Progress, verdict: Verdict) -> None:
@@ -279,8 +280,7 @@ class Conductor:
 
     def _finish(self, report: StageReport) -> None:
         self._progress.pop(report.stage, None)
-        report = report.model_copy(update=self._spent.by(report.stage))
-        self.reports.add(report)
+        report = self.reports.add(report.model_copy(update=self._spent.by(report.stage)))
         self.observe(
             Event(
                 "stage_finished",

@@ -15,6 +15,7 @@ EventKind = Literal[
     "run_started",
     "waiting",
     "repaired",
+    "granted",
     "pulled",
     "stage_planned",
     "stage_started",
@@ -66,7 +67,7 @@ def _log(event: Event) -> None:
             _say(event, f"run started, {count(event.total, 'stage')}")
         case "waiting" | "repaired":
             _say(event, f"{event.kind}: {event.text}")
-        case "pulled":
+        case "pulled" | "granted":
             _say(event, event.text)
         case "stage_planned":
             _say(event, f"planned, {count(event.total, 'unit')} to do: {event.text}", logging.DEBUG)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
 from dataflow.config import AlertConfig
 from dataflow.lake.lake import Lake, Snapshot
-from dataflow.lake.naming import unit_id_of
+from dataflow.lake.naming import unit_id_of, written_when
 from dataflow.lake.staging import Target
 from dataflow.lake.state import LateStep
 from dataflow.lineage.row_ids import Carried
@@ -48,6 +49,8 @@ class StageJob:
     """The columns and types with which a source's items are landed."""
     carried: Carried | None = None
     """Which row ids ride through the stage's function."""
+    repeatable: bool = False
+    """Whether the function certainly gives the same rows in the same order whenever it is called."""
     rides: bool = False
     """Whether the function gets frames whose ``select`` keeps row ids."""
     time_column: str | None = None
@@ -58,6 +61,8 @@ class StageJob:
     """Ids of the stage's units that are published."""
     arrivals: Mapping[str, int] = field(default_factory=dict[str, int])
     """File ids of the units of inputs that are sources."""
+    position: Mapping[str, Any] | None = None
+    """Up to where a source is read when the batch is published."""
     file_id_max: int = 0
     """The last file id given away when the batch was planned."""
     references: Mapping[str, Snapshot] = field(default_factory=dict[str, Snapshot])
@@ -85,12 +90,9 @@ class StageJob:
         derive = stage.strategy.strategy.derive if stage.strategy else None
         return route_rows(produced, stage.gate, at=self.started_at, references=self.lookups(), derive=derive)
 
-    def arrival(self, path: str) -> tuple[int, str]:
+    def arrival(self, path: str) -> tuple[int, tuple[str, bool, int, int]]:
         """Orders the files of an input by the arrival of their rows: by file id, else by the run that wrote them."""
-        unit_id = unit_id_of(path)
-        if unit_id is None:
-            return 0, ""
-        return self.arrivals.get(unit_id, 0), path.rsplit("/", 1)[-1].split("-")[1]
+        return self.arrivals.get(unit_id_of(path) or "", 0), written_when(path)
 
     def target(self, unit: Unit, table: str | None = None, role: FileRole = "new") -> Target:
         """Where rows of ``unit`` are staged: the stage's table, or one beside it."""
@@ -112,7 +114,7 @@ def side_table(stage: str, what: str) -> str:
     return f"{stage}__{what}"
 
 
-SIDE_TABLES = ("quarantine", "dropped", "repaired", "late", "duplicates")
+SIDE_TABLES = ("quarantine", "dropped", "repaired", "late", "duplicates", "changes")
 """Rows of units, which go when the unit is written anew."""
 LEDGERS = ("replayed",)
 """Rows that stay, whatever becomes of their units."""

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import polars as pl
 
+from dataflow.config import IncrementalConfig
 from dataflow.engine.admission import cut_windows
 from dataflow.engine.job import StageJob, is_system, user_schema
 from dataflow.engine.paths import not_taken
-from dataflow.engine.pulling import attach, check_forgotten
+from dataflow.engine.positions import position_of
+from dataflow.engine.pulling import check_forgotten, open_source
 from dataflow.errors import ConfigError, LakeCorrupt, PlanError
+from dataflow.lake.damage import check_whole
+from dataflow.lake.errors import WAY_OUT
 from dataflow.lake.lake import Lake, Snapshot
 from dataflow.lake.state import FileRecord, Outputs, PipelineState, file_key
+from dataflow.lineage.locality import locality
 from dataflow.lineage.riding import with_riding_frames
-from dataflow.lineage.row_ids import Carried, carried_ids
+from dataflow.lineage.row_ids import Carried, carried_ids, row_id_column
 from dataflow.model import ROW_ID, SOURCE_FILE, StageReport, TableVersion, Unit, is_row_id
-from dataflow.plan import StagePlan, plan_source, plan_task, sliced_inputs
-from dataflow.sources import Source, source_types
+from dataflow.plan import Proof, StagePlan, plan_source, plan_task, sliced_inputs
+from dataflow.sources import Source
 from dataflow.sources.spooled import SpooledSource
 from dataflow.windows.lateness import time_column_of
 from dataflow.workflow import Stage, Workflow
+from dataflow.workflow.strategies import as_they_are
 
 
 class Planning:
@@ -38,6 +45,7 @@ class Planning:
         *,
         full: bool,
         verify: bool = False,
+        without: Collection[str] = (),
     ) -> None:
         self.workflow = workflow
         self.lake = lake
@@ -46,8 +54,12 @@ class Planning:
         self.full = full
         self.verify = verify
         self.started_at = datetime.now(UTC)
-        heads = {name: lake.head(name) for name in workflow.stages}
+        # ``without``: tables that are known to be damaged, which are not looked at.
+        heads = {name: lake.head(name) for name in workflow.stages if name not in without}
         self._pinned: dict[str, TableVersion] = {name: head for name, head in heads.items() if head is not None}
+        self._snapshots: dict[TableVersion, Snapshot] = {}
+        self._proofs: dict[str, Proof] = {}
+        self._whole: set[TableVersion] = set()
         self._sources: dict[str, Source] = {}
 
     def plan(self, stage: Stage) -> StagePlan:
@@ -56,34 +68,59 @@ class Planning:
         Errors: PlanError, SourceError, LakeError.
         """
         if not self.full:
-            self._check_there(stage.name)
+            for table in (stage.name, *stage.inputs):
+                self._check_there(table)
+        full_seconds = self.state.stage(stage.name).full_seconds
+        return replace(self._planned(stage), full_seconds=full_seconds)
+
+    def _planned(self, stage: Stage) -> StagePlan:
         if stage.kind == "source":
             return plan_source(stage, self.source(stage), self.state, full=self.full)
         if missing := [name for name in stage.inputs if name not in self._pinned]:
             return StagePlan(stage.name, "skip", f"{', '.join(missing)} has no rows yet")
-        return plan_task(stage, self.inputs(stage), self.lake, self.state, full=self.full)
+        inputs = self.inputs(stage)
+        prove = partial(self._prove, stage, inputs)
+        return plan_task(stage, inputs, self.lake, self.state, full=self.full, prove=prove)
+
+    def _prove(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> Proof:
+        """What the plan of the stage's function shows of its rows."""
+        if stage.name in self._proofs:
+            return self._proofs[stage.name]
+        assert stage.function is not None
+        time_column = self._time_column(stage, inputs)
+        carried, _ = self._carried(stage, inputs, sliced_inputs(stage, inputs), time_column)
+        shown = locality(stage.function, self._shown(stage, inputs, time_column))
+        self._proofs[stage.name] = Proof(shown, row_ids=row_id_column(stage.inputs[0]) in carried.columns)
+        return self._proofs[stage.name]
 
     def _check_there(self, table: str) -> None:
         """Else a table that somebody removed would be taken for up to date."""
         known = next((o for o in self.state.stage(table).outputs if o.table == table), None)
         head = self._pinned.get(table)
-        if known is None or (head is not None and head.version >= known.version):
+        if known is None or self._is_rebuilt(table):
+            return
+        if head is not None and head.version >= known.version:
+            if head not in self._whole:
+                # A listing of all its files: once for the stage and all that read it.
+                check_whole(self.lake, self._snapshot(head), self.state.stage(table))
+                self._whole.add(head)
             return
         found = "it is gone" if head is None else f"it is at version {head.version}"
         raise LakeCorrupt(
             f"table {table!r}: version {known.version} of {known.uri} was published, but {found}: it was removed or replaced; "
-            f"restore it, or run with --full to compute everything again",
+            f"{WAY_OUT}",
             table=table,
         )
+
+    def _is_rebuilt(self, table: str) -> bool:
+        """Whether every unit of the table is about to be computed again, whatever the table holds."""
+        units = self.state.stage(table).units
+        return bool(units) and not any(unit.key for unit in units.values())
 
     def source(self, stage: Stage) -> Source:
         """The stage's source, made once."""
         if stage.name not in self._sources:
-            assert stage.source is not None
-            kind = source_types.find(stage.source.type)
-            made = kind(stage.name, kind.Config.model_validate(stage.source.options))
-            attach(made, stage, self.lake, self.workflow.name)
-            self._sources[stage.name] = made
+            self._sources[stage.name] = open_source(stage, self.lake, self.workflow.name)
         return self._sources[stage.name]
 
     def is_pulled(self, stage: Stage) -> bool:
@@ -117,7 +154,12 @@ class Planning:
 
     def snapshot(self, stage: str) -> Snapshot | None:
         """The pinned version of a stage's table."""
-        return self.lake.snapshot(self._pinned[stage]) if stage in self._pinned else None
+        return self._snapshot(self._pinned[stage]) if stage in self._pinned else None
+
+    def _snapshot(self, version: TableVersion) -> Snapshot:
+        if version not in self._snapshots:
+            self._snapshots[version] = self.lake.snapshot(version)
+        return self._snapshots[version]
 
     def job(self, stage: Stage, plan: StagePlan) -> StageJob:
         """Everything that the stage's units need.
@@ -126,16 +168,21 @@ class Planning:
         """
         base = self.bare_job(stage, plan)
         if stage.kind == "source":
-            return replace(base, source=self.source(stage), contract=self._contract(stage, plan))
+            source, contract = self.source(stage), self._contract(stage, plan)
+            return replace(base, source=source, contract=contract, position=self._position(stage, source, plan))
         assert plan.inputs is not None
         base = replace(base, **self.reads(stage, plan.inputs))
         late_steps = self.state.stage(stage.name).late_steps if base.time_column else ()
         restated = {f.file_id: f.first_id for f in self.state.files.values() if f.file_id != f.first_id}
         return replace(base, late_steps=late_steps, restated=restated)
 
+    def _position(self, stage: Stage, source: Source, plan: StagePlan) -> dict[str, Any]:
+        found = position_of(self.state, stage.name, {unit.unit.id for unit in plan.units})
+        return {**found, "cursor": source.position()} if isinstance(source, SpooledSource) else {**found}
+
     def inputs(self, stage: Stage) -> dict[str, Snapshot]:
         """The pinned versions of the stage's inputs."""
-        return {name: self.lake.snapshot(self._pinned[name]) for name in stage.inputs if name in self._pinned}
+        return {name: self._snapshot(self._pinned[name]) for name in stage.inputs if name in self._pinned}
 
     def reads(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> dict[str, Any]:
         """What a job knows of its inputs and of the function that is called with them."""
@@ -153,8 +200,15 @@ class Planning:
             "time_column": time_column,
             "carried": carried,
             "rides": rides,
+            "repeatable": self._is_repeatable(stage, inputs),
             "arrivals": arrivals,
         }
+
+    def _is_repeatable(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> bool:
+        if stage.strategy is None or stage.function is as_they_are:
+            return stage.function is as_they_are
+        # What is row-wise is made of operations that are known; only a join may give its rows in any order.
+        return len(stage.inputs) == 1 and self._prove(stage, inputs).locality.row_wise
 
     def bare_job(self, stage: Stage, plan: StagePlan, *, edited: str | None = None) -> StageJob:
         """What a unit needs whatever it reads."""
@@ -181,7 +235,7 @@ class Planning:
     def _references(self, stage: Stage) -> dict[str, Snapshot]:
         """The tables that the stage's rules refer to; one that was never published is not among them."""
         names = {name for rule in stage.gate for name in rule.references}
-        return {name: self.lake.snapshot(self._pinned[name]) for name in sorted(names) if name in self._pinned}
+        return {name: self._snapshot(self._pinned[name]) for name in sorted(names) if name in self._pinned}
 
     def _contract(self, stage: Stage, plan: StagePlan) -> pl.Schema:
         source = self.source(stage)
@@ -195,7 +249,7 @@ class Planning:
         if stage.window is None:
             return None
         schema = inputs[stage.inputs[0]].schema
-        stamp = stage.incremental.timestamp_column if stage.incremental else None
+        stamp = stage.incremental.timestamp_column if isinstance(stage.incremental, IncrementalConfig) else None
         try:
             column = time_column_of(user_schema(schema), stage.window.time_column, stamp)
         except ConfigError as error:
@@ -208,15 +262,20 @@ class Planning:
             )
         return column
 
-    def _carried(
-        self, stage: Stage, inputs: Mapping[str, Snapshot], sliced: Sequence[str], time_column: str | None
-    ) -> tuple[Carried, bool]:
-        assert stage.function is not None
+    def _shown(self, stage: Stage, inputs: Mapping[str, Snapshot], time_column: str | None) -> dict[str, pl.Schema]:
+        """The columns of the inputs that the stage's function is shown."""
         schemas = {name: user_schema(inputs[name].schema) for name in stage.inputs}
         if stage.window is not None and time_column is not None:
             first = schemas[stage.inputs[0]]
             cut = cut_windows(pl.LazyFrame(schema=first), stage.window, time_column)
             schemas[stage.inputs[0]] = cut.collect_schema()
+        return schemas
+
+    def _carried(
+        self, stage: Stage, inputs: Mapping[str, Snapshot], sliced: Sequence[str], time_column: str | None
+    ) -> tuple[Carried, bool]:
+        assert stage.function is not None
+        schemas = self._shown(stage, inputs, time_column)
         carrying = [name for name in sliced if ROW_ID in inputs[name].schema]
         carried = carried_ids(stage.function, schemas, carrying)
         if taken := [c for c in carried.schema or () if is_system(c)]:

@@ -6,7 +6,9 @@ import polars as pl
 
 from dataflow.config import DeduplicateConfig
 from dataflow.dedup.by_key import deduplicate, duplicates
+from dataflow.engine.job import StageJob, is_system
 from dataflow.engine.writing import Writing
+from dataflow.lake.naming import unit_id_of
 from dataflow.model import ROW_ID
 
 
@@ -20,8 +22,13 @@ def stage_produced(writing: Writing, produced: pl.LazyFrame) -> None:
     # A count beside the sinks would make Polars compute what it counts a second time, but for the cache.
     produced = produced.cache()
     writing.count("produced", produced)
-    writing.sink_routed(deduplicate(produced, dedup.key, order_by=dedup.order_by, keep=dedup.keep))
+    writing.sink_routed(one_per_key(writing.job, produced, dedup))
     writing.collect()
+    stage_duplicates(writing, produced, dedup)
+
+
+def stage_duplicates(writing: Writing, produced: pl.LazyFrame, dedup: DeduplicateConfig) -> None:
+    """Stage the produced rows that deduplication left out, if there are any."""
     if writing.counted("produced") > writing.rows() + writing.rows("quarantine") + writing.rows("dropped"):
         writing.sink_aside("duplicates", _dropped(writing, produced, dedup))
         writing.collect()
@@ -30,6 +37,35 @@ def stage_produced(writing: Writing, produced: pl.LazyFrame) -> None:
 def _dropped(writing: Writing, produced: pl.LazyFrame, dedup: DeduplicateConfig) -> pl.LazyFrame:
     """The produced rows that deduplication left out."""
     carried = writing.job.carried
-    if carried and carried.rows in ("preserved", "subset") and ROW_ID in produced.collect_schema():
+    # In a table of ours, one row that became many may have left its id in many.
+    if (
+        carried
+        and carried.rows in ("preserved", "subset")
+        and _is_landed(writing.job)
+        and ROW_ID in produced.collect_schema()
+    ):
         return produced.join(writing.staged(ROW_ID), on=ROW_ID, how="anti", maintain_order="left")
-    return duplicates(produced, dedup.key, order_by=dedup.order_by, keep=dedup.keep)
+    return duplicates(produced, dedup.key, order_by=_order(writing.job, produced, dedup), keep=dedup.keep)
+
+
+def one_per_key(job: StageJob, produced: pl.LazyFrame, dedup: DeduplicateConfig) -> pl.LazyFrame:
+    """The rows that deduplication leaves, the same ones however often their files were written again since they came."""
+    return deduplicate(produced, dedup.key, order_by=_order(job, produced, dedup), keep=dedup.keep)
+
+
+def _order(job: StageJob, produced: pl.LazyFrame, dedup: DeduplicateConfig) -> list[str]:
+    """By what it is decided which row of a key stays."""
+    schema = produced.collect_schema()
+    if _is_landed(job):
+        return list(dedup.order_by)
+    if ROW_ID in schema:
+        return [*dedup.order_by, ROW_ID]
+    told = [name for name, dtype in schema.items() if not is_system(name) and not dtype.is_nested()]
+    return [*dedup.order_by, *(name for name in told if name not in dedup.order_by)]
+
+
+def _is_landed(job: StageJob) -> bool:
+    """Whether the first input is a source's table: read in the order in which its rows came, each with an id of its own."""
+    # Rows that are sent again come out of the quarantine: no input is read then.
+    first = job.inputs.get(job.stage.inputs[0])
+    return first is not None and all(unit_id_of(file.path) in job.arrivals for file in first.files)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +13,7 @@ from dataflow.engine.seams import Seam, reach
 from dataflow.errors import CommitConflict, LakeCorrupt, LakeError, SchemaConflict
 from dataflow.lake import manifests as manifest_store
 from dataflow.lake.commit import publish_change
+from dataflow.lake.deletion_vectors import vector_paths
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease
 from dataflow.lake.state import Intent, LateStep, Outputs, UnitState
@@ -26,6 +29,8 @@ class Publication:
     manifests: Sequence[Manifest]
     verdict: Verdict
     lease: HeldLease
+    began: float
+    """When the stage was begun, by ``time.perf_counter``."""
     intent: Intent | None = None
     recorded: bool = False
     outputs: Outputs | None = None
@@ -38,27 +43,43 @@ def publish_batch(batch: Publication) -> Outputs:
     """
     job, lease = batch.job, batch.lease
     # Made once: after its first commit the tables no longer say what the batch found.
-    intent = batch.intent = batch.intent or _promise(job, batch.manifests, batch.verdict)
+    intent = batch.intent = batch.intent or _promise(batch)
     if not batch.recorded:
-        lease.record("intent", intent, stage=job.stage.name, batch_id=intent.batch_id)
+        promise(intent, lease)
         batch.recorded = True
-        reach(Seam.INTENT_RECORDED, job.stage.name)
     if batch.outputs is None:
-        batch.outputs = _commit(job.lake, intent, lease)
-        lease.record("published", batch.outputs, stage=intent.stage, batch_id=intent.batch_id)
+        batch.outputs = fulfil(job.lake, intent, lease)
         reach(Seam.PUBLICATION_RECORDED, intent.stage)
     manifest_store.clear(job.lake, job.stage.name)
     reach(Seam.MANIFESTS_CLEARED, job.stage.name)
     return batch.outputs
 
 
-def _promise(job: StageJob, manifests: Sequence[Manifest], verdict: Verdict) -> Intent:
+def promise(intent: Intent, lease: HeldLease) -> None:
+    """Say in the journal what is going to be committed: from here on it is finished, whatever ends the run."""
+    lease.record("intent", intent, stage=intent.stage, batch_id=intent.batch_id)
+    reach(Seam.INTENT_RECORDED, intent.stage)
+
+
+def fulfil(lake: Lake, intent: Intent, lease: HeldLease) -> Outputs:
+    """Commit what of ``intent`` is not committed yet, and say in the journal that it is done.
+
+    Errors: LeaseLost, CommitConflict, SchemaConflict, LakeCorrupt.
+    """
+    outputs = _commit(lake, intent, lease)
+    lease.record("published", outputs, stage=intent.stage, batch_id=intent.batch_id)
+    return outputs
+
+
+def _promise(batch: Publication) -> Intent:
+    job, manifests, verdict = batch.job, batch.manifests, batch.verdict
     if verdict.digest != manifest_digest(manifests):
         raise LakeError(
             f"stage {job.stage.name!r}: the staged files are not those that the gate judged; nothing is published. Run again",
             stage=job.stage.name,
         )
-    return _intent(job, manifests, verdict)
+    seconds = time.perf_counter() - batch.began if job.plan.in_full else None
+    return _intent(job, manifests, verdict, seconds)
 
 
 def _commit(lake: Lake, intent: Intent, lease: HeldLease) -> Outputs:
@@ -80,8 +101,7 @@ def roll_forward(lake: Lake, lease: HeldLease) -> list[str]:
     done: list[str] = []
     for intent in lease.state.intents.values():
         try:
-            outputs = _commit(lake, intent, lease)
-            lease.record("published", outputs, stage=intent.stage, batch_id=intent.batch_id)
+            fulfil(lake, intent, lease)
             reach(Seam.PUBLICATION_RECORDED, intent.stage)
             done.append(f"batch {intent.batch_id}, begun by an interrupted run, was finished")
         except (CommitConflict, SchemaConflict, LakeCorrupt):
@@ -107,13 +127,13 @@ def _discard(lake: Lake, intent: Intent) -> None:
     """Delete what an abandoned batch had staged, but for what some of its tables have taken already."""
     for change in intent.changes:
         named = lake.logged(change.table)
-        for file in change.adds:
-            place = lake.path(file.table, file.path)
-            if file.path not in named and lake.fs.exists(place):
+        staged = {file.path for file in change.adds} | vector_paths(change.deletes)
+        for path in staged - named:
+            if lake.fs.exists(place := lake.path(change.table, path)):
                 lake.fs.rm_file(place)
 
 
-def _intent(job: StageJob, manifests: Sequence[Manifest], verdict: Verdict) -> Intent:
+def _intent(job: StageJob, manifests: Sequence[Manifest], verdict: Verdict, full_seconds: float | None) -> Intent:
     counts = sum((m.counts for m in manifests), RowCounts())
     before = job.late_steps
     newest = max((m.event_time_max for m in manifests if m.event_time_max), default=None)
@@ -128,14 +148,26 @@ def _intent(job: StageJob, manifests: Sequence[Manifest], verdict: Verdict) -> I
         batch_id=job.plan.batch_id,
         epoch=job.plan.epoch,
         seq=job.plan.seq,
-        changes=tuple(table_changes(job, manifests)),
+        changes=tuple(c.model_copy(update={"marks": _marks(job, steps)}) for c in table_changes(job, manifests)),
         units=tuple(UnitState(unit=m.unit, key=m.key, batch_id=m.batch_id) for m in manifests),
         replays=job.plan.replays,
         dropped=job.plan.dropped,
+        left=job.plan.left,
         inputs=tuple(s.version for s in job.plan.inputs.values()),
         fingerprint=job.plan.fingerprint,
         counts=counts,
         verdict=verdict,
         event_time_max=newest,
-        late_steps=steps,
+        late_steps=steps[-1:],
+        full_seconds=full_seconds,
     )
+
+
+def _marks(job: StageJob, steps: Sequence[LateStep]) -> dict[str, str]:
+    """What a commit repeats of the journal, for whoever reads a table's history."""
+    marks = {"dataflow_epoch": str(job.plan.epoch)}
+    if job.position is not None:
+        marks["dataflow_position"] = json.dumps(job.position)
+    if steps:
+        marks["dataflow_event_time"] = steps[-1].watermark.isoformat()
+    return marks

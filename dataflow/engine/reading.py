@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from dataflow.config import IncrementalConfig, SlicesConfig
 from dataflow.engine.admission import shown
 from dataflow.engine.call import call_function
 from dataflow.engine.job import BATCH_ID, StageJob, is_system
@@ -21,15 +22,13 @@ def read(job: StageJob, name: str, planned: PlannedUnit) -> pl.LazyFrame:
     """What the unit reads of an input, in order of arrival."""
     snapshot = job.inputs[name]
     files = snapshot.slice(planned.unit.partition) if name in job.sliced else snapshot.files
-    if planned.added is not None and name == job.stage.inputs[0]:
-        files = tuple(f for f in files if f.path in planned.added)
-    return _arrived(job, name, files)
+    return arrived(job, name, files)
 
 
 def every_row(job: StageJob) -> pl.LazyFrame:
     """All rows that the stage's strategy was ever given, by this batch and earlier ones, derived, without those set aside."""
     assert job.stage.strategy is not None
-    inputs = {name: _arrived(job, name, snapshot.files) for name, snapshot in job.inputs.items()}
+    inputs = {name: arrived(job, name, snapshot.files) for name, snapshot in job.inputs.items()}
     return job.routed(produced_rows(job, shown(job, inputs))).good
 
 
@@ -70,7 +69,7 @@ def _check(stage: Stage, named: Mapping[str, Sequence[str]], columns: Sequence[s
 
 
 def _named(stage: Stage) -> dict[str, Sequence[str]]:
-    if stage.incremental is not None:
+    if isinstance(stage.incremental, IncrementalConfig):
         return {
             "incremental.key_columns": stage.incremental.key_columns,
             "incremental.timestamp_column": (stage.incremental.timestamp_column,),
@@ -78,12 +77,14 @@ def _named(stage: Stage) -> dict[str, Sequence[str]]:
     if stage.strategy is not None:
         return {f"strategy.{option}": columns for option, columns in stage.strategy.strategy.columns.items()}
     return {
+        "incremental.by": stage.incremental.by if isinstance(stage.incremental, SlicesConfig) else (),
         "deduplicate.key": stage.deduplicate.key if stage.deduplicate else (),
         "deduplicate.order_by": stage.deduplicate.order_by if stage.deduplicate else (),
         "members": (stage.members,) if stage.members else (),
     }
 
 
-def _arrived(job: StageJob, name: str, files: Sequence[ActiveFile]) -> pl.LazyFrame:
+def arrived(job: StageJob, name: str, files: Sequence[ActiveFile]) -> pl.LazyFrame:
+    """The rows of files of an input, in order of arrival."""
     # The log has them in no order of ours, and of rows that are equal otherwise the order of arrival decides.
     return job.lake.scan(job.inputs[name], sorted(files, key=lambda file: job.arrival(file.path)))

@@ -47,7 +47,7 @@ def sweep_runs(lake: Lake, stages: Sequence[str], run_ids: Sequence[str]) -> int
     """Delete what these runs staged and neither a manifest nor a version of a table names; says how many files."""
     tables = [t for s in stages for t in (s, *(side_table(s, what) for what in (*SIDE_TABLES, *LEDGERS)))] + [*HISTORY]
     # Manifests first: what is published meanwhile is found in the logs, which are read after.
-    kept = {(f.table, f.path) for m in manifest_store.kept(lake, stages) for f in m.files}
+    kept = {named for m in manifest_store.kept(lake, stages) for named in manifest_store.staged_paths(m)}
     return sweep(lake, tables, run_ids, lambda table: {path for t, path in kept if t == table})
 
 
@@ -89,9 +89,10 @@ def _forget(lake: Lake, stage: str, useful: Callable[[Manifest], bool]) -> None:
     """Remove manifests that are not useful, and those of their files that no version of a table names."""
     found = manifest_store.kept(lake, [stage])
     useless = [manifest for manifest in found if not useful(manifest)]
-    for table in {file.table for manifest in useless for file in manifest.files}:
+    staged = {named for manifest in useless for named in manifest_store.staged_paths(manifest)}
+    for table in {table for table, _ in staged}:
         named = lake.logged(table)
-        for path in {f.path for m in useless for f in m.files if f.table == table} - named:
+        for path in {path for other, path in staged if other == table} - named:
             lake.fs.rm_file(lake.path(table, path))
     if len(useless) == len(found):
         # With those that cannot be read or used any more.

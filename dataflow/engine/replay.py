@@ -66,9 +66,7 @@ class Replaying(Planning):
                 table=table,
             )
         units = tuple(
-            PlannedUnit(
-                before.units[id].unit, digest(id, epoch, seq, again), rows=len(names), added=(), replays=tuple(names)
-            )
+            PlannedUnit(before.units[id].unit, digest(id, epoch, seq, again), rows=len(names), replays=tuple(names))
             for id, names in sorted(by_unit.items())
         )
         return StagePlan(

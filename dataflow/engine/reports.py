@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from dataflow.engine.call import said
 from dataflow.engine.job import StageJob
@@ -32,13 +33,19 @@ class Reports:
         self.repaired: tuple[str, ...] = ()
         self.errors: dict[str, BaseException] = {}
         """What made stages fail."""
+        self.noted: dict[str, tuple[str, ...]] = {}
+        """What pulling a source found out."""
         self.finished = False
         """Whether batches of an interrupted run were published."""
         self._started_at = datetime.now(UTC)
         self._began = time.perf_counter()
 
-    def add(self, report: StageReport) -> None:
-        self.stages[report.stage] = report
+    def add(self, report: StageReport) -> StageReport:
+        """The report as it is kept: with what was noted of the stage before it began."""
+        noted = self.noted.pop(report.stage, ())
+        found = report.model_copy(update={"notes": (*noted, *report.notes)})
+        self.stages[report.stage] = found
+        return found
 
     def blocking(self, stage: Stage) -> str | None:
         """The stage that keeps ``stage`` from running; one that may branch to it does not."""
@@ -64,6 +71,9 @@ class Reports:
             units_fresh=plan.units_fresh,
             rows_fresh=rows,
             bytes_fresh=size,
+            how=plan.how,
+            full_seconds=plan.full_seconds,
+            **_skipped(stage, plan, rows),
         )
 
     def passed_by(self, stage: Stage, reason: str) -> StageReport:
@@ -108,7 +118,8 @@ class Reports:
         )
         base = self._base(job, manifests, verdict, seconds)
         rows, size = self._fresh(job.stage, base.counts.published, base.bytes_written)
-        return base.model_copy(update={"output": own, "rows_fresh": rows, "bytes_fresh": size})
+        skipped = _skipped(job.stage, job.plan, rows, job.sliced)
+        return base.model_copy(update={"output": own, "rows_fresh": rows, "bytes_fresh": size, **skipped})
 
     def _base(
         self, job: StageJob, manifests: Sequence[Manifest], verdict: Verdict | None, seconds: float
@@ -137,6 +148,9 @@ class Reports:
             bytes_written=sum(f.size_bytes for m in manifests for f in m.files if f.table == job.stage.name),
             seconds=seconds,
             notes=notes,
+            how=job.plan.how,
+            in_full=job.plan.in_full,
+            full_seconds=job.plan.full_seconds,
         )
 
     def _fresh(self, stage: Stage, rows: int, size: int) -> tuple[int, int]:
@@ -187,6 +201,24 @@ class Reports:
             lineage=tuple(self.outputs[name] for name in order if name in self.outputs),
             repaired=self.repaired,
         )
+
+
+def _skipped(stage: Stage, plan: StagePlan, fresh: int, sliced: Sequence[str] | None = None) -> dict[str, Any]:
+    """What the stage would have read in full and did not read; ``fresh`` are the rows that a source had landed before.
+
+    Inputs beside the ``sliced`` ones are read whole by whatever is run.
+    """
+    if plan.replays:
+        return {}
+    if stage.kind == "source":
+        return {"rows_skipped": fresh, "bytes_skipped": plan.size_bytes_fresh}
+    inputs = plan.inputs or {}
+    if stage.inputs[0] not in inputs:
+        # Where nothing of a quarantine is chosen, its plan names that table alone.
+        return {}
+    rows = inputs[stage.inputs[0]].rows
+    size = sum(f.size_bytes for name in (inputs if sliced is None else sliced) for f in inputs[name].files)
+    return {"rows_skipped": max(0, rows - plan.rows), "bytes_skipped": max(0, size - plan.size_bytes)}
 
 
 def _findings(results: Iterable[RuleResult]) -> str:

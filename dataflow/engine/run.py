@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from dataflow.engine.call import said
-from dataflow.engine.chosen import Chosen
 from dataflow.engine.conductor import Conductor
 from dataflow.engine.docs import update_docs
+from dataflow.engine.epochs import grant
 from dataflow.engine.events import Event, Observer, logged
 from dataflow.engine.history import record_history
 from dataflow.engine.logs import failure, log, within
 from dataflow.engine.planning import Planning
+from dataflow.engine.positions import Wish
 from dataflow.engine.repair import repair, sweep_runs
-from dataflow.engine.replay import Replaying
 from dataflow.engine.reports import Reports
 from dataflow.engine.runner import Runner
 from dataflow.engine.seams import Seam, reach
 from dataflow.errors import DataFlowError, LakeError, LeaseHeld, LeaseLost
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease, acquire
-from dataflow.lake.state import Release
+from dataflow.lake.state import PipelineState, Release
 from dataflow.model import RunReport, digest
 from dataflow.model.secrets import hide_named
 from dataflow.workflow import Workflow
 
+MakePlanning = Callable[[Workflow, Lake, PipelineState, str], Planning]
+
 
 class Run:
-    """Runs the selected stages of a workflow once; with ``chosen``, sends quarantined rows of them again."""
+    """Runs the selected stages of a workflow once; ``planning`` says what there is to do."""
 
     def __init__(
         self,
@@ -39,21 +42,20 @@ class Run:
         runner: Runner,
         run_id: str,
         *,
-        full: bool,
+        planning: MakePlanning,
         selected: set[str],
         observe: Observer,
-        verify: bool = False,
-        chosen: Chosen | None = None,
+        wishes: Sequence[Wish] = (),
     ) -> None:
         self.workflow = workflow
         self.lake = lake
         self.runner = runner
         self.run_id = run_id
-        self.full = full
-        self.verify = verify
+        self.planning = planning
         self.selected = [name for name in workflow.stages if name in selected]
         self.observe = logged(observe)
-        self.chosen = chosen
+        self.wishes = wishes
+        """What people have asked of sources by the time that the run begins."""
         self.reports = Reports(workflow, lake, run_id)
         self._conductor: Conductor | None = None
         self._left = False
@@ -95,10 +97,13 @@ class Run:
             self.reports.repaired = repair(self.lake, self.workflow, lease)
             for text in self.reports.repaired:
                 self.observe(Event("repaired", text=text))
-            planning = self._plan(lease)
+            granted = grant(self.lake, self.workflow, lease, self.wishes)
+            for text in granted:
+                self.observe(Event("granted", text=text))
+            planning = self.planning(self.workflow, self.lake, lease.refresh(), self.run_id)
             self._conductor = Conductor(self.runner, planning, lease, self.reports, self.selected, self.observe)
             self._conductor.work()
-            report = self.reports.report()
+            report = _noted(self.reports.report(), *granted)
             self._release(report, planning, lease)
             if lease.state.judgements or any(s.verdict for s in report.stages):
                 report = self._document(self._tell(report, lease))
@@ -135,12 +140,6 @@ class Run:
             )
         return report.model_copy(update={"data_docs": place})
 
-    def _plan(self, lease: HeldLease) -> Planning:
-        about = self.workflow, self.lake, lease.refresh(), self.run_id
-        if self.chosen is not None:
-            return Replaying(*about, chosen=self.chosen)
-        return Planning(*about, full=self.full, verify=self.verify)
-
     def _give_back(self, lease: HeldLease, report: RunReport) -> None:
         well = report.state in ("completed", "skipped")
         try:
@@ -174,11 +173,15 @@ class Run:
         return report
 
 
-def _noted(report: RunReport, note: str) -> RunReport:
-    return report.model_copy(update={"notes": (*report.notes, note)})
+def _noted(report: RunReport, *notes: str) -> RunReport:
+    return report.model_copy(update={"notes": (*report.notes, *notes)})
 
 
 def new_run_id() -> str:
-    """A run's id: when it began, and digits that tell it from others of the same second."""
+    """A run's id: when it began, to the millisecond, and digits that tell it from others that began then.
+
+    Ids sort as the runs began, also within a second: files of a table are read in the order of the runs that wrote them.
+    """
     now = datetime.now(UTC)
-    return f"{now:%Y%m%dT%H%M%S}x{digest(now.isoformat(), time.perf_counter_ns(), threading.get_ident())[:6]}"
+    others = digest(now.isoformat(), time.perf_counter_ns(), threading.get_ident())[:6]
+    return f"{now:%Y%m%dT%H%M%S}x{now.microsecond // 1000:03x}{others}"

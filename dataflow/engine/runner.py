@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
 from dataflow.config import RetryConfig
+from dataflow.engine.positions import Wish
 from dataflow.model import RunReport
 
 T = TypeVar("T")
@@ -66,4 +67,6 @@ class RunContext:
     threads: int
     storage_options: dict[str, str] = field(default_factory=dict[str, str])
     watermarks: Callable[[], dict[str, dict[str, Any]]] = dict
-    """The journal's watermark of every source: position, batch_id, event_time, epoch."""
+    """The journal's watermark of every source: position, batch_id, event_time, epoch; and the wish granted last."""
+    wish: Callable[[Wish], None] = lambda _: None
+    """Takes, before the run's body is called, what a person has asked of a source: granted when the run begins."""

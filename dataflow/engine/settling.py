@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import polars as pl
 
-from dataflow.dedup import REASON, TABLE_FILE
+from dataflow.dedup import REASON, TABLE_FILE, Settled
 from dataflow.engine.effect import Effect, scan_table, take_effect
 from dataflow.engine.writing import Writing
 from dataflow.errors import ConfigError
-from dataflow.workflow.strategies import as_they_are
 
 
-def settle(writing: Writing, produced: pl.LazyFrame, everything: Callable[[], pl.LazyFrame], *, anew: bool) -> Effect:
-    """Stage what ``produced`` does to the table; ``anew`` where the table is computed from all of its input."""
+def settle(
+    writing: Writing,
+    produced: pl.LazyFrame,
+    everything: Callable[[], pl.LazyFrame],
+    *,
+    anew: bool,
+    going: Settled | None = None,
+) -> Effect:
+    """Stage what ``produced`` does to the table; ``anew`` where the table is computed from all of its input.
+
+    With ``going``, ``produced`` is all there is to tell of some rows of the table: they are replaced by what it comes to.
+    """
     job = writing.job
     assert job.stage.strategy is not None
     strategy = job.stage.strategy.strategy
@@ -26,10 +36,14 @@ def settle(writing: Writing, produced: pl.LazyFrame, everything: Callable[[], pl
             column=taken[0],
         )
     rows = writing.sink_aside_by_rules(produced)
-    if job.stage.function is not as_they_are:
-        # Asked twice, a function may give its rows in another order, or other rows.
+    if going is not None or not job.repeatable:
+        # Asked twice, a function may give its rows in another order, or other rows; rows that had to be looked for
+        # are not looked for twice.
         rows = writing.written_down(rows)
     head = None if anew else job.lake.head(job.stage.name)
     before = job.lake.snapshot(head) if head else None
-    table = scan_table(job, before) if before and before.files else None
-    return take_effect(writing, rows, strategy.settle(rows, table, everything), before, anew=anew)
+    table = scan_table(job, before) if before and before.files and going is None else None
+    settled = strategy.settle(rows, table, everything)
+    if going is not None:
+        settled = replace(settled, identity=going.identity, replaced=going.replaced)
+    return take_effect(writing, rows, settled, before, anew=anew)

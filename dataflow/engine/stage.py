@@ -7,6 +7,8 @@ from functools import partial
 
 from dataflow.engine.admission import admit
 from dataflow.engine.call import unit_errors
+from dataflow.engine.counting import books
+from dataflow.engine.increments import compute_increment
 from dataflow.engine.job import StageJob
 from dataflow.engine.landing import land_unit
 from dataflow.engine.logs import log, within
@@ -16,9 +18,9 @@ from dataflow.engine.replay import replay_unit
 from dataflow.engine.seams import Seam, reach
 from dataflow.engine.settling import settle
 from dataflow.engine.writing import Writing
-from dataflow.errors import BooksUnbalanced, StageFailed
+from dataflow.errors import BooksUnbalanced
 from dataflow.lake import manifests
-from dataflow.model import Manifest, RowCounts, Staged
+from dataflow.model import Manifest, Staged
 from dataflow.plan import PlannedUnit
 
 
@@ -68,45 +70,14 @@ def _write(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
 
 
 def _compute(job: StageJob, planned: PlannedUnit, writing: Writing) -> Manifest:
+    if planned.increment is not None:
+        return compute_increment(job, planned, writing)
     inputs = admit(job, {name: read(job, name, planned) for name in job.stage.inputs}, writing)
     produced = produced_rows(job, inputs)
     check_named(job, produced)
     if job.stage.strategy is None:
         stage_produced(writing, produced)
-        return writing.manifest(_books(job, planned, writing))
-    effect = settle(writing, produced, partial(every_row, job), anew=planned.added is None)
-    counts = effect.told(_books(job, planned, writing))
+        return writing.manifest(books(job, planned, writing, planned.rows))
+    effect = settle(writing, produced, partial(every_row, job), anew=True)
+    counts = effect.told(books(job, planned, writing, planned.rows))
     return writing.manifest(counts, removes={job.stage.name: effect.removes})
-
-
-def _books(job: StageJob, planned: PlannedUnit, writing: Writing) -> RowCounts:
-    """Where the rows went; every term from a count of its own or from the footers of files."""
-    late = writing.rows("late")
-    ended = writing.outcome(RowCounts(read=planned.rows, late=late))
-    ends = writing.counted("settled", ended.deduplicated + ended.published)
-    produced = writing.counted("produced", ended.quarantined + ended.dropped + ends)
-    given = writing.counted("given", planned.rows - late)
-    if given + late != planned.rows:
-        raise BooksUnbalanced(
-            f"stage {job.stage.name!r}, {planned.unit.label}: its input holds {planned.rows} rows, {given + late} were read",
-            stage=job.stage.name,
-        )
-    base = ended.model_copy(update={"produced": produced})
-    if job.stage.rows == "grouped" or (
-        job.stage.rows == "any" and job.carried is not None and job.carried.rows == "grouped"
-    ):
-        members = writing.total(job.stage.members) if job.stage.members else given
-        if members != given:
-            raise BooksUnbalanced(
-                f"stage {job.stage.name!r}, {planned.unit.label}: the groups count {members} members in {job.stage.members!r}, but {given} rows went in",
-                stage=job.stage.name,
-            )
-        # Out of nothing comes a row or none: the sum over no rows is one.
-        return base.model_copy(update={"aggregated": given} if given else {"fan_out": produced})
-    if job.stage.rows == "preserved" and produced != given:
-        raise StageFailed(
-            f"stage {job.stage.name!r}, {planned.unit.label}: declared to preserve rows, but {given} went in and {produced} came out; "
-            f"{'a join multiplies rows: make its right side unique' if produced > given else 'keep the rows and flag them instead'}, or declare rows: any",
-            stage=job.stage.name,
-        )
-    return base.model_copy(update={"filtered": max(0, given - produced), "fan_out": max(0, produced - given)})

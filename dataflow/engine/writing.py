@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,8 +15,10 @@ from dataflow.engine.job import BATCH_ID, QUARANTINE_ID, READABLE, StageJob, sid
 from dataflow.errors import StageFailed
 from dataflow.lake.errors import storage_errors
 from dataflow.lake.schema import from_json
+from dataflow.lake.seams import Seam, reach
+from dataflow.lake.snapshot import ActiveFile
 from dataflow.lake.staging import Sink, Target, stage
-from dataflow.model import FileRole, Manifest, RowCounts, StagedFile, Unit
+from dataflow.model import Deletion, DeletionVector, FileRole, Manifest, RowCounts, StagedFile, Unit
 from dataflow.plan import PlannedUnit
 from dataflow.sources import BROKEN, LINE, RAW
 
@@ -32,6 +34,12 @@ class Writing:
     schemas: dict[str, str] = field(default_factory=dict[str, str])
     notes: list[str] = field(default_factory=list[str])
     """What a reader of the report should know of the unit."""
+    deletes: dict[str, tuple[Deletion, ...]] = field(default_factory=dict[str, tuple[Deletion, ...]])
+    """By table: published files of which rows die."""
+    seen: dict[str, dict[str, DeletionVector]] = field(default_factory=dict[str, dict[str, DeletionVector]])
+    """By table: the dead rows of published files that the batch takes rows out of, as it found them."""
+    _vectors: list[str] = field(default_factory=list[str])
+    """Places of the files that list dead rows."""
     _measures: dict[str, pl.LazyFrame] = field(default_factory=dict[str, pl.LazyFrame])
     _values: dict[str, Any] = field(default_factory=dict[str, Any])
     _scratch: Sink | None = None
@@ -132,6 +140,19 @@ class Writing:
         unit = Unit(stage=table, partition=(("unit", self.planned.unit.id), ("batch", job.plan.batch_id)))
         self.sink(told, table, "side", unit)
 
+    def saw(self, table: str, files: Iterable[ActiveFile]) -> None:
+        """Keep in mind which rows of ``files`` were dead already when it was decided what becomes of the others."""
+        self.seen.setdefault(table, {}).update({f.path: f.deleted for f in files if f.deleted is not None})
+
+    def mark(self, table: str, deletes: Iterable[Deletion], vectors: str) -> None:
+        """Let rows of published files die, as the file ``vectors`` lists them."""
+        self.deletes[table] = (*self.deletes.get(table, ()), *deletes)
+        self._vectors.append(self.job.lake.path(table, vectors))
+
+    def carried(self) -> int:
+        """Published rows that are written again for the stage's own table."""
+        return sum(f.rows for f in self.files if f.role == "carried" and f.table == self.job.stage.name)
+
     def count(self, name: str, frame: pl.LazyFrame) -> None:
         self._measures[name] = frame.select(pl.len().alias(name))
 
@@ -142,6 +163,7 @@ class Writing:
         """Run what was planned since the last collect, in one pass over what it reads."""
         plans = [sink.plan for sink in self.sinks]
         results = pl.collect_all([*plans, *self._measures.values()])
+        reach(Seam.ROWS_WRITTEN, self.job.stage.name)
         for name, frame in zip(self._measures, results[len(plans) :], strict=True):
             self._values[name] = frame.item()
         for sink in self.sinks:
@@ -181,17 +203,22 @@ class Writing:
         """Forget what was planned and written; what comes is written under other names."""
         self.discard()
         self.sinks, self.files, self.schemas, self._measures = [], [], {}, {}
+        self.deletes, self.seen, self._vectors = {}, {}, []
 
     def discard(self) -> None:
         """Delete whatever was written, also by a write that failed half-way."""
         self._delete(self._begun)
+        self._delete_places(self._vectors)
 
     def _delete(self, sinks: Sequence[Sink]) -> None:
-        lake = self.job.lake
-        for place in [lake.path(sink.target.table, path) for sink in sinks for path in sink.partitions]:
+        path = self.job.lake.path
+        self._delete_places([path(sink.target.table, name) for sink in sinks for name in sink.partitions])
+
+    def _delete_places(self, places: Sequence[str]) -> None:
+        for place in places:
             with storage_errors(place):
-                if lake.fs.exists(place):
-                    lake.fs.rm_file(place)
+                if self.job.lake.fs.exists(place):
+                    self.job.lake.fs.rm_file(place)
 
     def nulls(self) -> set[str]:
         """The columns of a landed file that hold a null, as far as the footers tell."""
@@ -232,6 +259,8 @@ class Writing:
             schemas=self.schemas,
             event_time_max=_instant(newest),
             removes=dict(removes or {}),
+            deletes=self.deletes,
+            seen=self.seen,
             references=self.job.reference_versions,
             notes=tuple(self.notes),
         )

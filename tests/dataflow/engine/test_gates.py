@@ -108,8 +108,8 @@ def test_a_refused_batch_is_judged_again_without_being_staged_again(made: Made):
         report = made.run(workflow)
 
     assert "rejected" == report.state
-    assert [] == [what for seam, what in reached if seam is Seam.UNIT_WRITTEN]
-    assert "clean" in [what for seam, what in reached if seam is Seam.AUDITED]
+    assert [] == [place.what for place in reached if place.seam is Seam.UNIT_WRITTEN]
+    assert "clean" in [place.what for place in reached if place.seam is Seam.AUDITED]
 
 
 def test_what_a_refused_batch_had_staged_goes_when_it_is_of_no_more_use(made: Made):

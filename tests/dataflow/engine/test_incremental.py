@@ -46,7 +46,7 @@ def work(made: Made, workflow: Workflow, **options: bool) -> dict[str, tuple[int
     with injected() as reached:
         report = made.run(workflow, **options)
     assert report.state in ("completed", "skipped"), report.reason
-    staged = [what.split(" ")[0] for seam, what in reached if seam is Seam.UNIT_STAGED]
+    staged = [place.what.split(" ")[0] for place in reached if place.seam is Seam.UNIT_STAGED]
     found = {s.stage: (s.units, s.units_fresh) for s in report.stages}
     assert {stage: staged.count(stage) for stage in found} == {stage: ran for stage, (ran, _) in found.items()}
     return found

@@ -71,7 +71,7 @@ def test_a_run_tells_its_steps_and_where_they_happen(made: Made, logged: pytest.
         ("INFO", "orders", "b.csv", "orders, b.csv: staged 3 of 3 rows"),
         ("INFO", "orders", None, "orders: judged: passed"),
         ("INFO", "orders", None, f"orders: published 6 of 6 rows in {seconds[1]} s"),
-        ("INFO", "chosen", None, "chosen: started, 1 unit to do: never run before"),
+        ("INFO", "chosen", None, "chosen: started, 1 unit to do: never run before; full"),
         ("INFO", "chosen", "all", "chosen, all: staged 4 of 6 rows"),
         ("INFO", "chosen", None, "chosen: judged: passed"),
         ("INFO", "chosen", None, f"chosen: published 4 of 6 rows in {seconds[2]} s"),

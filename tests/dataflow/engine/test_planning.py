@@ -10,6 +10,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from dataflow import LakeError, PlanError, SourceError, Workflow
+from dataflow.lake.damage import check_whole
+from dataflow.lake.lake import Lake, Snapshot
+from dataflow.lake.state import StageState
 from dataflow.plan import Plan
 from tests.dataflow.engine.made import Made, done, failed, same
 
@@ -88,6 +91,20 @@ def test_a_plan_says_what_the_run_then_does(orders: Made):
     assert (1, 1, "1 partition of orders changed") == tuple(
         getattr(report.stage("clean"), name) for name in ("units", "units_fresh", "reason")
     )
+
+
+def test_a_table_is_listed_once_however_many_stages_read_it(orders: Made, monkeypatch: pytest.MonkeyPatch):
+    done(orders.run(pipeline(orders)))
+    looked_at: list[str] = []
+
+    def counted(lake: Lake, snapshot: Snapshot, state: StageState) -> None:
+        looked_at.append(snapshot.version.table)
+        check_whole(lake, snapshot, state)
+
+    monkeypatch.setattr("dataflow.engine.planning.check_whole", counted)
+    orders.plan(pipeline(orders))
+
+    assert ["clean", "orders", "whole"] == sorted(looked_at)
 
 
 def test_a_log_that_was_cleaned_up_means_everything(orders: Made):

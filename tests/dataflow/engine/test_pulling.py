@@ -13,7 +13,7 @@ import pytest
 
 from dataflow.config import SourceConfig
 from dataflow.engine.logs import place
-from dataflow.engine.pulling import attach, pull
+from dataflow.engine.pulling import Pulled, attach, pull
 from dataflow.engine.seams import Seam, watch
 from dataflow.errors import CommitConflict, SourceError
 from dataflow.lake.lake import Lake
@@ -38,10 +38,10 @@ def test_what_was_pulled_is_told(lake: Lake) -> None:
     pages: list[Any] = [[{"n": 1}, {"n": 2}], [{"n": "x"}]]
     source = Asked("numbers", Pages(pages=pages))
 
-    assert "pulled 3 rows in 1 file" == pull(source, stage(), lake, "made")
-    assert "nothing new was pulled" == pull(source, stage(), lake, "made")
+    assert Pulled("pulled 3 rows in 1 file") == pull(source, stage(), lake, "made")
+    assert Pulled("nothing new was pulled") == pull(source, stage(), lake, "made")
     pages.append([{"n": 3}])
-    assert "pulled 1 row in 1 file" == pull(source, stage(), lake, "made")
+    assert Pulled("pulled 1 row in 1 file") == pull(source, stage(), lake, "made")
     assert ["1", "2", "x", "3"] == values(source)
 
 
@@ -81,8 +81,8 @@ def test_an_error_that_quotes_nothing_is_told_also_of_personal_data(lake: Lake) 
 
 
 def test_pipelines_and_stages_do_not_share_a_spool(lake: Lake) -> None:
-    assert "pulled 1 row in 1 file" == pull(Asked("numbers", Pages(pages=[[1]])), stage(), lake, "made")
-    assert "pulled 1 row in 1 file" == pull(Asked("numbers", Pages(pages=[[1]])), stage(), lake, "other")
+    assert Pulled("pulled 1 row in 1 file") == pull(Asked("numbers", Pages(pages=[[1]])), stage(), lake, "made")
+    assert Pulled("pulled 1 row in 1 file") == pull(Asked("numbers", Pages(pages=[[1]])), stage(), lake, "other")
 
 
 def test_two_runs_at_once_are_a_conflict_that_is_tried_again(lake: Lake) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from dataflow import ConfigError, Engine, LakeUnavailable, RunReport
 from dataflow.engine.inline import InlineRunner
+from dataflow.engine.run import new_run_id
 from dataflow.engine.runner import RunContext, Step
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import acquire, read_state
@@ -45,6 +46,14 @@ def test_a_first_run_publishes_every_stage_and_a_second_has_nothing_to_do(made: 
     assert {"skipped"} == set(states(again).values())
     assert before == {t: made.version(t) for t in "abcd"}
     assert (2, 2) == (again.stage("a").rows_fresh, again.stage("b").rows_fresh)
+
+
+def test_ids_of_runs_sort_as_the_runs_began():
+    ids: list[str] = []
+    for _ in range(12):
+        ids.append(new_run_id())
+        time.sleep(0.002)
+    assert sorted(ids) == ids
 
 
 def test_events_come_in_order_and_inputs_before_what_reads_them(made: Made):

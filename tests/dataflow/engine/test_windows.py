@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,9 @@ import polars as pl
 import pytest
 
 from dataflow import Workflow
+from dataflow.lake.journal import Journal
+from dataflow.lake.lake import Lake
+from dataflow.lake.lease import read_state
 from tests.dataflow.engine.made import Made, done, failed, nonzero, same
 
 
@@ -153,3 +157,13 @@ def test_a_time_column_that_does_not_fit_is_named(made: Made, column: str, says:
     said = failed(made.run(windowed(made, time_column=column)), "daily")
 
     assert says in said or (column == "day" and "'day' is not in the input" in said)
+
+
+def test_an_intent_holds_the_step_of_its_batch_alone(made: Made):
+    for day in range(10, 16):
+        deliver(made, day, f"2024-03-{day} 08:00")
+        done(made.run(windowed(made)))
+
+    intents = [json.loads(e.body) for e in Journal(Lake(made.lake)).entries(archived=True) if e.kind == "intent"]
+    assert [1] * 6 == [len(body["late_steps"]) for body in intents if body["stage"] == "daily"]
+    assert 6 == len(read_state(Lake(made.lake), "made").stage("daily").late_steps)

@@ -1,0 +1,198 @@
+"""The rows of its inputs that an increment is computed from, and by which values rows of the table go for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from dataflow.engine.admission import cut_windows
+from dataflow.engine.job import StageJob, is_system
+from dataflow.engine.reading import arrived
+from dataflow.incremental.tables import TableDiff, rows_that_left
+from dataflow.lake.lake import ActiveFile, partition_text
+from dataflow.lake.naming import unit_id_of
+from dataflow.lineage.locality import Cut
+from dataflow.model import ROW_ID, is_row_id
+from dataflow.plan import Increment
+from dataflow.windows.assignment import WINDOW_END, WINDOW_START
+
+_CONTENT, _COUNT = "_piece_content", "_piece_count"
+_FEW = 1_000
+"""Up to so many values are told one by one, where their bounds alone would let the rows between them pass."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What an increment reads, and what goes."""
+
+    frames: Mapping[str, pl.LazyFrame]
+    """By input, in order of arrival."""
+    rows: int
+    """Of the first input."""
+    gone: pl.DataFrame | None = None
+    """Values of columns of the table, each combination once: its rows with these go. None where no row goes."""
+    cuts: tuple[Cut, ...] = ()
+    """The cut of each column of ``gone``; none for row ids."""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns by which rows that go are found."""
+        return () if self.gone is None else tuple(self.gone.columns)
+
+
+def piece_of(job: StageJob, increment: Increment) -> Piece:
+    """What is to be read for an increment."""
+    return _slices(job, increment) if increment.cuts else _new_rows(job, increment.diffs[job.stage.inputs[0]])
+
+
+def _whole(job: StageJob) -> dict[str, pl.LazyFrame]:
+    return {name: arrived(job, name, snapshot.files) for name, snapshot in job.inputs.items()}
+
+
+def _new_rows(job: StageJob, diff: TableDiff) -> Piece:
+    """Rows that came; where others left, also what is still there of the rows that were one with these."""
+    first = job.stage.inputs[0]
+    if diff.grew:
+        return Piece({**_whole(job), first: arrived(job, first, diff.came)}, diff.rows_came)
+    left = rows_that_left(job.lake, diff, [ROW_ID]).unique().collect()
+    same = _came_back(job, diff, left)
+    differ = left.join(same, on=ROW_ID, how="anti")
+    new = arrived(job, first, diff.came).join(same.lazy(), on=ROW_ID, how="anti", maintain_order="left")
+    stay = _files_with(job, diff, differ)
+    others = arrived(job, first, stay).join(differ.lazy(), on=ROW_ID, how="semi", maintain_order="left")
+    rows = pl.concat([others, new]) if stay else new
+    return Piece({**_whole(job), first: rows}, _height(rows), differ)
+
+
+def _came_back(job: StageJob, diff: TableDiff, left: pl.DataFrame) -> pl.DataFrame:
+    """The ids of rows that left and came again as they were."""
+    came = arrived(job, job.stage.inputs[0], diff.came)
+    both = came.select(ROW_ID).join(left.lazy(), on=ROW_ID, how="semi").unique().collect()
+    if not both.height:
+        # What else the rows say need not be read.
+        return both
+    columns = _told(job, diff.after.schema)
+    sides = (rows_that_left(job.lake, diff, columns), came)
+    told = [s.join(both.lazy(), on=ROW_ID, how="semi").select(ROW_ID, _content(columns)).collect() for s in sides]
+    return both.join(_differing(told, [ROW_ID]), on=ROW_ID, how="anti")
+
+
+def _files_with(job: StageJob, diff: TableDiff, ids: pl.DataFrame) -> list[ActiveFile]:
+    """Files that stayed, and hold rows with one of ``ids``: where a row became many, not all of them left."""
+    came = {file.path for file in diff.came}
+    stay = [file for file in diff.after.files if file.path not in came]
+    # A landed row has an id of its own.
+    if all(unit_id_of(file.path) in job.arrivals for file in diff.after.files):
+        return []
+    path = "_piece_path"
+    root = f"{job.lake.table_uri(diff.after.version.table)}/"
+    found = job.lake.scan(diff.after, stay, path_column=path).select(ROW_ID, path)
+    held = found.join(ids.lazy(), on=ROW_ID, how="semi").select(path).unique().collect()
+    paths = set(held[path].str.strip_prefix(root))
+    return [file for file in stay if file.path in paths]
+
+
+def _slices(job: StageJob, increment: Increment) -> Piece:
+    """All rows of the inputs with values that rows which came or left have."""
+    cuts = increment.cuts
+    parts = [_values(job, name, diff, cuts) for name, diff in increment.diffs.items()]
+    touched = pl.concat(parts).unique(maintain_order=False)
+    frames = _whole(job)
+    for name in cuts[0].domain:
+        frames[name] = _slice(job, name, touched, cuts)
+    first = job.stage.inputs[0]
+    rows = _height(frames[first])
+    return Piece(frames, rows, touched, cuts)
+
+
+def _values(job: StageJob, name: str, diff: TableDiff, cuts: Sequence[Cut]) -> pl.DataFrame:
+    """The values of the cuts' columns in rows that came to an input or left it, under the table's names."""
+    named = [pl.col(cut.of(name)).alias(cut.column) for cut in cuts]
+    columns = [cut.column for cut in cuts]
+    came = with_windows(job, name, arrived(job, name, diff.came), cuts)
+    if diff.grew:
+        return came.select(named).unique().collect()
+    content = _told(job, diff.after.schema)
+    left = with_windows(job, name, rows_that_left(job.lake, diff, content), cuts)
+    if not diff.came:
+        return left.select(named).unique().collect()
+    apart, meeting = _met(left, came) if ROW_ID in content else ([], [left, came])
+    touched = [pl.concat(side.select(named) for side in apart).unique().collect()] if apart else []
+    if meeting:
+        touched.append(_differing([side.select(*named, _content(content)).collect() for side in meeting], columns))
+    return pl.concat(touched).unique() if len(touched) > 1 else touched[0]
+
+
+def _met(left: pl.LazyFrame, came: pl.LazyFrame) -> tuple[list[pl.LazyFrame], list[pl.LazyFrame]]:
+    """Rows whose id is on one side alone, which is all that there is to know of them, and those whose content has to be read."""
+    ids = left.select(ROW_ID).collect().lazy()
+    both = came.select(ROW_ID).join(ids, on=ROW_ID, how="semi").unique().collect()
+    if not both.height:
+        return [left, came], []
+    sides = {how: [side.join(both.lazy(), on=ROW_ID, how=how) for side in (left, came)] for how in ("anti", "semi")}
+    return sides["anti"], sides["semi"]
+
+
+def _slice(job: StageJob, name: str, touched: pl.DataFrame, cuts: Sequence[Cut]) -> pl.LazyFrame:
+    """The rows of an input with touched values, in order of arrival."""
+    files = _files_of(job, name, touched, cuts)
+    values = touched.select(pl.col(cut.column).alias(cut.of(name)) for cut in cuts)
+    frame = arrived(job, name, files)
+    columns = frame.collect_schema().names()
+    for column in values.columns:
+        if column in columns:
+            frame = frame.filter(_among(values[column]))
+    frame = with_windows(job, name, frame, cuts)
+    found = frame.join(values.lazy(), on=values.columns, how="semi", nulls_equal=True, maintain_order="left")
+    return found.select(columns)
+
+
+def _files_of(job: StageJob, name: str, touched: pl.DataFrame, cuts: Sequence[Cut]) -> list[ActiveFile]:
+    """The files that may hold touched values, as far as partitions tell."""
+    snapshot = job.inputs[name]
+    by = {cut.of(name): cut.column for cut in cuts if cut.of(name) in snapshot.partition_by}
+    known = {own: {partition_text(v) for v in touched[column].unique()} for own, column in by.items()}
+    return [f for f in snapshot.files if all(f.partition[own] in values for own, values in known.items())]
+
+
+def _among(values: pl.Series) -> pl.Expr:
+    """What Parquet's statistics can be asked before rows are met one by one; true of every touched value."""
+    column, known = pl.col(values.name), values.drop_nulls().unique()
+    if not known.len():
+        return column.is_null()
+    few = known.len() <= _FEW and not isinstance(known.dtype, pl.Boolean)
+    found = column.is_in(known.implode()) if few else column.is_between(known.min(), known.max())
+    return found | column.is_null() if values.has_nulls() else found
+
+
+def with_windows(job: StageJob, name: str, frame: pl.LazyFrame, cuts: Sequence[Cut]) -> pl.LazyFrame:
+    """``frame`` of an input with the edges of windows, where slices are told by them."""
+    named = {cut.of(name) for cut in cuts}
+    if name != job.stage.inputs[0] or job.stage.window is None or job.time_column is None:
+        return frame
+    return cut_windows(frame, job.stage.window, job.time_column) if named & {WINDOW_START, WINDOW_END} else frame
+
+
+def _told(job: StageJob, schema: pl.Schema) -> list[str]:
+    """The columns that are part of what a row of an input says to the stage: not which batch wrote it, for one."""
+    # By all of a row's ids together it is judged whether it is late.
+    ids = is_row_id if job.stage.window else ROW_ID.__eq__
+    return [column for column in schema if ids(column) or not is_system(column)]
+
+
+def _content(columns: Sequence[str]) -> pl.Expr:
+    return pl.struct(sorted(columns)).hash().alias(_CONTENT)
+
+
+def _differing(frames: Sequence[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
+    """The values of ``by`` of rows that are in one of two frames more often than in the other, each once."""
+    left, came = frames
+    counted = pl.concat([left.with_columns(pl.lit(-1).alias(_COUNT)), came.with_columns(pl.lit(1).alias(_COUNT))])
+    sums = counted.group_by([*by, _CONTENT]).agg(pl.col(_COUNT).sum())
+    return sums.filter(pl.col(_COUNT) != 0).select(by).unique()
+
+
+def _height(frame: pl.LazyFrame) -> int:
+    return int(frame.select(pl.len()).collect().item())
