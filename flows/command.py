@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,8 +10,12 @@ import typer
 
 import dataflow
 from dataflow.config import Flags
+from dataflow.errors import ConfigError
 from flows.config_command import config
-from flows.summary import failure_json, plan_json, print_plan
+from flows.follow import EVERY_SECONDS, Follower
+from flows.plan_summary import plan_json, print_plan
+from flows.status_command import status
+from flows.summary import failure_json
 from flows.terminal import (
     CONFIG,
     PROJECT,
@@ -41,6 +45,7 @@ __all__ = ["CONFIG", "PROJECT", "app", "main"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(config)
+app.command()(status)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,10 @@ def etl(
         bool, typer.Option("--verify", help="Compute increments in full too, and compare before publishing.")
     ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would run and why; touch nothing.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on: run again whenever there is something new.")] = False,
+    every: Annotated[
+        float | None, typer.Option(min=0.1, help="With --follow: look so often, in seconds.", show_default="10")
+    ] = None,
     as_json: AsJson = False,
     runner: RunnerName = "prefect",
     log_level: LogLevel = None,
@@ -83,7 +92,7 @@ def etl(
     """Run a pipeline: land its sources, compute what is stale, check it, publish it.
 
     Exit code 0 for success and for nothing to do, 1 for a rejected gate or a failed run, 2 for bad usage or
-    configuration, 130 when interrupted.
+    configuration, 130 when interrupted, 143 when terminated.
     """
     if context.invoked_subcommand is not None:
         return _nothing_before(context)
@@ -101,8 +110,12 @@ def etl(
     )
     order = Order(full, verify, tuple(select or ()), runner, as_json)
     with errors_told(debug=log_level == "DEBUG") as outcome:
+        _check_follows(follow, every, {"--full": full, "--plan": plan})
         workflow = declared(config, flags, overrides or ())
-        outcome.code = show_plan(workflow, order) if plan else run(workflow, order)
+        if follow:
+            outcome.code = keep_running(workflow, order, every or EVERY_SECONDS)
+        else:
+            outcome.code = show_plan(workflow, order) if plan else run(workflow, order)
     if as_json and outcome.error:
         say(failure_json(outcome.error, outcome.code))
     return outcome.code
@@ -122,13 +135,30 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
+def _check_follows(follow: bool, every: float | None, others: Mapping[str, bool]) -> None:
+    if every is not None and not follow:
+        raise ConfigError("--every says how often --follow looks; add --follow, or leave it out")
+    if follow and (given := [name for name, is_given in others.items() if is_given]):
+        raise ConfigError(f"--follow runs what is new, again and again, and {given[0]} once; leave one of them out")
+
+
 def run(workflow: dataflow.Workflow, order: Order) -> int:
     """Execute the pipeline, show its progress and what it came to."""
+    execute = _execution(workflow, order)
+    return run_shown(workflow, execute, runner=order.runner, as_json=order.json, opening="starting")
 
+
+def keep_running(workflow: dataflow.Workflow, order: Order, every_seconds: float) -> int:
+    """Execute the pipeline whenever something is new, until a run fails for good."""
+    execute = _execution(workflow, order)
+    return Follower(workflow, execute, order.select, order.runner, order.json, every_seconds).follow()
+
+
+def _execution(workflow: dataflow.Workflow, order: Order) -> Callable[[dataflow.Engine], dataflow.RunReport]:
     def execute(engine: dataflow.Engine) -> dataflow.RunReport:
         return engine.execute(workflow, incremental=not order.full, select=order.select, verify=order.verify)
 
-    return run_shown(workflow, execute, runner=order.runner, as_json=order.json, opening="starting")
+    return execute
 
 
 def show_plan(workflow: dataflow.Workflow, order: Order) -> int:

@@ -109,6 +109,8 @@ class Lines:
                 return count(event.total, "stage")
             case "waiting" | "repaired":
                 return f"{event.kind}: {event.text}"
+            case "granted":
+                return event.text
             case "pulled":
                 return f"{event.stage}: {event.text}"
             case "stage_started":
@@ -158,6 +160,8 @@ class Bars:
                 self._progress.update(self._run, total=event.total, text="")
             case "waiting" | "repaired":
                 self._progress.update(self._run, text=f"{event.kind}: {event.text}")
+            case "granted":
+                self._progress.update(self._run, text=event.text)
             case "pulled" if event.stage is not None:
                 self._progress.update(self._bar(event.stage), text=event.text)
             case "stage_planned" | "stage_started" if event.stage is not None:

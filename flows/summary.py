@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from dataflow.plan import count
 from dataflow.quality.findings import findings
 
 if TYPE_CHECKING:
     from dataflow.model import RunReport, StageReport
-    from dataflow.plan import Plan
 
 _COUNTS = "read", "published", "deduplicated", "filtered", "quarantined", "dropped", "repaired", "late"
 _SELDOM = "dropped", "repaired"
@@ -26,6 +26,8 @@ _FITTING = 6
 """As many counts fit on a narrow terminal; with more, those that no stage has are left out."""
 _USED = "CPU s", "peak MB", "rows/s"
 """What stages took of the machine: columns where there is room."""
+_HOW = "how"
+"""How stages were brought up to date: a column where there is room beside."""
 _BROKEN = {
     "published": "pub-\nlished",
     "deduplicated": "dedupli-\ncated",
@@ -58,7 +60,7 @@ def print_report(console: Console, report: RunReport) -> None:
     for note in notes(report):
         console.print(f"  {note}", soft_wrap=True)
     reason = f": {report.reason}" if report.reason else ""
-    records = f", {report.processed_records:,} records read" if ran else ""
+    records = f", {count(report.processed_records, 'record')} read" if ran else ""
     lake = "" if ran else f"; lake: {report.lake}"
     console.print(f"{report.pipeline} {report.state}{reason} ({report.seconds:.1f} s{records}){lake}", soft_wrap=True)
     if ran:
@@ -66,8 +68,22 @@ def print_report(console: Console, report: RunReport) -> None:
     if ran and report.heaviest is not None and not _roomy(report, console.width):
         most = f"{report.heaviest.peak_memory_bytes / 1e6:,.0f} MB, in {report.heaviest.stage}"
         console.print(f"CPU: {report.cpu_seconds:.1f} s; most memory: {most}", soft_wrap=True)
+    if report.state == "completed" and (told := spared(report)):
+        console.print(told, soft_wrap=True)
     if ran and report.data_docs:
         console.print(f"data docs: {report.data_docs}", soft_wrap=True)
+
+
+def spared(report: RunReport) -> str:
+    """What the run did not have to do, beside a run in full; empty where there is nothing to tell."""
+    if not report.bytes_skipped and not report.rows_skipped:
+        return ""
+    told = f"spared: {count(report.rows_skipped, 'row')} and {report.bytes_skipped / 1e6:,.1f} MB not read"
+    known = [stage for stage in report.stages if stage.full_seconds is not None and not stage.in_full]
+    if not known:
+        return told
+    saved = report.seconds_saved
+    return f"{told}; stages took {abs(saved):,.1f} s {'less' if saved >= 0 else 'more'} than when they last ran in full"
 
 
 def _ran(report: RunReport) -> bool:
@@ -82,14 +98,16 @@ def report_table(report: RunReport, *, width: int = _NARROW) -> Table:
         shown = [name for name in shown if name in ("read", "published") or _has(report, name)]
     names = [_BROKEN.get(name, name) if narrow else name for name in (*shown, "seconds")]
     used = _USED if _roomy(report, width) else ()
-    table = _table("stage", *(Column(name, justify="right") for name in (*names, *used)), "verdict")
+    hows = [_HOW] if used and any(stage.how for stage in report.stages) else []
+    table = plain_table("stage", *(Column(name, justify="right") for name in (*names, *used)), *hows, "verdict")
     table.padding = (0, 0 if narrow else 1, 0, 0)
     for stage in report.stages:
         counts = [_count(stage, name) for name in shown]
         word = _verdict(stage)
         style = _STYLES.get(word, "dim")
         took = _used(stage) if used else ()
-        table.add_row(stage.stage, *counts, f"{stage.seconds:.1f}", *took, Text(word, style=style))
+        how = [stage.how.kind if stage.how and stage.units else "–"] if hows else []
+        table.add_row(stage.stage, *counts, f"{stage.seconds:.1f}", *took, *how, Text(word, style=style))
     return table
 
 
@@ -104,7 +122,7 @@ def _needed(counts: list[str]) -> int:
 
 def _roomy(report: RunReport, width: int) -> bool:
     """Whether there is room, and reason, for what stages took."""
-    return report.heaviest is not None and width >= _needed(_shown(report)) + len(_USED) * _COLUMN
+    return report.heaviest is not None and width >= _needed(_shown(report)) + (len(_USED) + 1) * _COLUMN
 
 
 def _used(stage: StageReport) -> tuple[str, ...]:
@@ -125,7 +143,8 @@ def _has(report: RunReport, count: str) -> bool:
     return any(getattr(stage.counts, count) for stage in report.stages)
 
 
-def _table(*columns: Column | str) -> Table:
+def plain_table(*columns: Column | str) -> Table:
+    """A table without a frame, as all of ours are."""
     return Table(*columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
 
 
@@ -157,9 +176,12 @@ def report_json(report: RunReport) -> str:
     """The whole report and what follows from it, as one JSON object."""
     document: dict[str, Any] = report.model_dump(mode="json")
     for told, stage in zip(document["stages"], report.stages, strict=True):
-        told["rows_per_second"] = stage.rows_per_second
+        told |= {"rows_per_second": stage.rows_per_second, "seconds_saved": stage.seconds_saved}
     document |= {
         "cpu_seconds": report.cpu_seconds,
+        "rows_skipped": report.rows_skipped,
+        "bytes_skipped": report.bytes_skipped,
+        "seconds_saved": report.seconds_saved,
         "processed_records": report.processed_records,
         "quality_metrics": report.quality_metrics,
         "exit_code": report.exit_code,
@@ -170,33 +192,3 @@ def report_json(report: RunReport) -> str:
 def failure_json(error: str, exit_code: int) -> str:
     """What went wrong before there could be a report, as one JSON object."""
     return json.dumps({"state": "failed", "reason": error, "exit_code": exit_code})
-
-
-def print_plan(console: Console, plan: Plan) -> None:
-    """What would run, how much of it, and why."""
-    figures = [Column(name, justify="right", no_wrap=True) for name in ("units", "rows", "MB", "fresh")]
-    table = _table(Column("stage", no_wrap=True), Column("action", no_wrap=True), *figures, "why")
-    for stage in plan.stages:
-        size = f"{stage.size_bytes / 1e6:,.1f}"
-        known = [f"{len(stage.units):,}", f"{stage.rows:,}", size] if stage.action == "run" else ["–"] * 3
-        table.add_row(stage.stage, stage.action, *known, f"{stage.units_fresh:,}", Text(stage.reason))
-    console.print(table)
-    console.print(f"lake: {plan.lake}", soft_wrap=True)
-    console.print("nothing was run and nothing was written", soft_wrap=True)
-
-
-def plan_json(plan: Plan) -> str:
-    """The plan as one JSON object."""
-    stages = [
-        {
-            "stage": stage.stage,
-            "action": stage.action,
-            "reason": stage.reason,
-            "units": [planned.unit.label for planned in stage.units],
-            "units_fresh": stage.units_fresh,
-            "rows": stage.rows,
-            "size_bytes": stage.size_bytes,
-        }
-        for stage in plan.stages
-    ]
-    return json.dumps({"pipeline": plan.pipeline, "lake": plan.lake, "stages": stages})

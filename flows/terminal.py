@@ -11,19 +11,22 @@ import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Literal, NoReturn, cast
+from typing import IO, Annotated, Literal, NoReturn, TypeVar, cast
 
 import typer
 from rich.console import Console
 
 from dataflow import Engine, RunReport, Workflow
 from dataflow.config import Environment, Flags, Loaded, load_document
+from dataflow.engine.events import Event, Observer
 from dataflow.errors import BooksUnbalanced, ConfigError, DataFlowError, PlanError
 from dataflow.model.secrets import redacted
 from flows.display import Output, display_on
 from flows.logs import start_logging
-from flows.summary import print_report, report_json
+from flows.signals import INTERRUPTED, TERMINATED, Terminated, sigterm_raised
+from flows.summary import failure_json, print_report, report_json
 
+T = TypeVar("T")
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIG = PROJECT / "config" / "flights.yaml"
 EVENTS = PROJECT / "config" / "events.yaml"
@@ -61,7 +64,12 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, f
 
 
 def run_app(app: typer.Typer, name: str, arguments: Sequence[str] | None) -> int:
-    """Run a command line; every error is one line on stderr."""
+    """Run a command line; every error is one line on stderr, and SIGTERM ends it as Ctrl-C does."""
+    with sigterm_raised():
+        return _run_app(app, name, arguments)
+
+
+def _run_app(app: typer.Typer, name: str, arguments: Sequence[str] | None) -> int:
     try:
         # Not standalone: typer would draw boxes around what is one line here.
         given = None if arguments is None else list(arguments)
@@ -71,7 +79,10 @@ def run_app(app: typer.Typer, name: str, arguments: Sequence[str] | None) -> int
         if message is None:
             raise
         said = " ".join(message().replace("Value error, ", "").split())
-        _tell(f"{said if said.endswith('..') else said.removesuffix('.')}{_unquoted(said)} (--help lists the options)")
+        told = f"{said if said.endswith('..') else said.removesuffix('.')}{_unquoted(said)} (--help lists the options)"
+        tell(told)
+        if "--json" in (sys.argv[1:] if arguments is None else arguments):
+            say(failure_json(told, 2))
         return 2
 
 
@@ -87,17 +98,44 @@ def run_shown(
     workflow: Workflow, action: Callable[[Engine], RunReport], *, runner: str, as_json: bool, opening: str
 ) -> int:
     """Let ``action`` run ``workflow``, show its progress and what it came to; the exit code."""
-    with stdout_kept_for_json() if as_json else contextlib.nullcontext():
-        console = console_of(stderr=as_json)
-        with display_on(console, f"{workflow.name}: {opening}{_server_start(runner)}") as display:
-            report = action(Engine(runner=runner, observer=display))
+    report = displayed(workflow, action, runner=runner, as_json=as_json, opening=opening)
+    show_report(report, runner=runner, as_json=as_json)
+    return report.exit_code
+
+
+def displayed(
+    workflow: Workflow,
+    action: Callable[[Engine], T],
+    *,
+    runner: str,
+    as_json: bool,
+    opening: str,
+    listen: Observer | None = None,
+) -> T:
+    """What ``action`` gives, its progress shown meanwhile; ``listen`` hears of it too."""
+    with contextlib.ExitStack() as stack:
+        if as_json:
+            stack.enter_context(stdout_kept_for_json())
+        said = f"{workflow.name}: {opening}{_server_start(runner)}"
+        display = stack.enter_context(display_on(console_of(stderr=as_json), said))
+
+        def observe(event: Event) -> None:
+            display(event)
+            if listen is not None:
+                listen(event)
+
+        return action(Engine(runner=runner, observer=observe))
+
+
+def show_report(report: RunReport, *, runner: str, as_json: bool) -> None:
+    """Print what a run came to."""
     if as_json:
         say(report_json(report))
-        return report.exit_code
+        return
+    console = console_of()
     print_report(console, report)
     if runner == "prefect" and report.state != "skipped":
         console.print(f"Prefect UI: {_interface()}", soft_wrap=True)
-    return report.exit_code
 
 
 def read_config(config: Path | None, flags: Flags, overrides: Sequence[str] = ()) -> Loaded:
@@ -114,7 +152,7 @@ def _chosen(config: Path | None, flags: Flags) -> Path:
         return Path(named)
     if flags.source is None:
         return CONFIG
-    _tell(f"--source without --config: {os.path.relpath(EVENTS)} is taken", "note: ")
+    tell(f"--source without --config: {os.path.relpath(EVENTS)} is taken", "note: ")
     return EVENTS
 
 
@@ -155,10 +193,6 @@ def _interface() -> str:
     return f"{here}uv run prefect server start, then open http://127.0.0.1:4200; this run is listed there"
 
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C."""
-
-
 @dataclass
 class Outcome:
     """How a command ends."""
@@ -168,16 +202,16 @@ class Outcome:
 
     def tell(self, message: str, word: str = "error: ") -> None:
         self.error = redacted(message)
-        _tell(self.error, word)
+        tell(self.error, word)
 
 
 def leave(code: int) -> NoReturn:
-    """End the process; after Ctrl-C at once.
+    """End the process; after Ctrl-C and SIGTERM at once.
 
     Python would wait for every thread, and one that asks a source which does not answer may never end. What it leaves
     is what a run that was killed leaves: the next one finishes or sweeps it.
     """
-    if code == INTERRUPTED:
+    if code in (INTERRUPTED, TERMINATED):
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             Output(stream).flush()
@@ -192,9 +226,11 @@ def errors_told(*, debug: bool) -> Generator[Outcome]:
     try:
         yield outcome
         return
-    except KeyboardInterrupt:
-        outcome.tell("interrupted; what is published stays, the next run finishes or sweeps the rest", "")
-        outcome.code = INTERRUPTED
+    except KeyboardInterrupt as error:
+        word, outcome.code = (
+            ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
+        )
+        outcome.tell(f"{word}; what is published stays, the next run finishes or sweeps the rest", "")
     except (ConfigError, PlanError) as error:
         outcome.code = 1 if isinstance(error, BooksUnbalanced) else 2
         outcome.tell(str(error))
@@ -209,7 +245,8 @@ def errors_told(*, debug: bool) -> Generator[Outcome]:
         traceback.print_exc(file=sys.stderr)
 
 
-def _tell(message: str, word: str = "error: ") -> None:
+def tell(message: str, word: str = "error: ") -> None:
+    """Write lines to stderr."""
     output = Output(sys.stderr)
     output.write("".join(f"{word}{line}\n" for line in message.splitlines()))
     output.flush()

@@ -12,6 +12,7 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.context import FlowRunContext
 from prefect.logging import get_logger
 
+from dataflow.lake.seams import Seam, reach
 from dataflow.model import RuleResult, RunReport, StageReport
 from dataflow.quality.findings import findings, see_rows
 from tasks.naming import slug, title
@@ -36,6 +37,7 @@ def show(report: RunReport) -> None:
         for artifact in artifacts(report):
             try:
                 client.create_artifact(_request(artifact, flow_run_id))
+                reach(Seam.ARTIFACT_WRITTEN, str(artifact.key))
             except Exception as error:
                 logger.warning("The artifact %s could not be made: %s", artifact.key, error)
 
@@ -104,18 +106,25 @@ def _result(rule: RuleResult) -> str:
 
 
 def efficiency(report: RunReport) -> list[dict[str, Any]]:
-    """One row for each stage: units, rows and bytes that were worked on, and those left as they were."""
+    """One row for each stage: what was worked on and how, what was not read or left as it was, and the time saved."""
     return [
         {
             "stage": stage.stage,
+            "how": stage.how.kind if stage.how else None,
+            "why": stage.how.why if stage.how else stage.reason,
+            "in_full": stage.in_full,
             "units_run": stage.units,
             "units_fresh": stage.units_fresh,
             "rows_read": stage.counts.read,
+            "rows_skipped": stage.rows_skipped,
             "rows_fresh": stage.rows_fresh,
             "bytes_read": stage.bytes_read,
+            "bytes_skipped": stage.bytes_skipped,
             "bytes_written": stage.bytes_written,
             "bytes_fresh": stage.bytes_fresh,
             "seconds": round(stage.seconds, 3),
+            "full_seconds": None if stage.full_seconds is None else round(stage.full_seconds, 3),
+            "seconds_saved": round(stage.seconds_saved, 3),
             "cpu_seconds": round(stage.cpu_seconds, 3),
             "peak_memory_mb": round(stage.peak_memory_bytes / 1e6),
             "rows_per_second": round(stage.rows_per_second),

@@ -15,7 +15,7 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_logger
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Failed
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner
 
 from dataflow.engine.runner import Future, RunContext, Step
 from dataflow.errors import ConfigError, DataFlowError
@@ -26,6 +26,7 @@ from tasks.console import hush
 from tasks.naming import title
 from tasks.states import final_state
 from tasks.steps import StepFuture, task_for
+from tasks.threads import Threads
 from tasks.watermarks import mirror
 
 logger = get_logger("prefect.dataflow")
@@ -116,7 +117,7 @@ class PrefectRunner:
         with self._steps(run):
             report = body()
         show(report)
-        if report.state != "skipped" or report.repaired:
+        if report.state != "skipped" or report.repaired or report.notes:
             mirror(run, known)
         return report
 
@@ -125,7 +126,7 @@ class PrefectRunner:
         if self._session is not None:
             raise DataFlowError("this runner is in the middle of another run; give each engine a runner of its own")
         with ExitStack() as stack:
-            here = stack.enter_context(ThreadPoolTaskRunner(max_workers=run.threads))
+            here = stack.enter_context(Threads(max_workers=run.threads))
             there = stack.enter_context(self._task_runner.duplicate()) if self._task_runner else here
             self._session = _Session(here, there, copy_context())
             stack.callback(self._close)

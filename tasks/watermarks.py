@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
 from pydantic import ValidationError
 
 from blocks import Watermark
+from dataflow.engine.positions import Wish
 from dataflow.engine.runner import RunContext
-from dataflow.errors import ConfigError
+from dataflow.errors import ConfigError, DataFlowError
+from dataflow.lake.seams import Seam, reach
 from tasks.naming import slug
 
 logger = get_logger("prefect.dataflow")
@@ -19,20 +22,26 @@ logger = get_logger("prefect.dataflow")
 def mirror(run: RunContext, known: Mapping[str, str] | None = None) -> dict[str, str]:
     """Bring the run's watermark blocks up to the journal; answer their digests by name.
 
-    Before a run nothing is known and every block is looked at: an edited one stops the run.
-    Afterwards only the blocks whose watermark moved are written, and an edited one is left alone
-    with a warning. What Prefect does not take costs a warning only: the lake is the truth.
+    Before a run nothing is known and every block is looked at: the position that a person wrote into one is told to
+    the run, which grants it. Afterwards only the blocks whose watermark moved are written, and one that was edited
+    meanwhile is left to the next run with a warning. What Prefect does not take costs a warning only: the lake is the
+    truth.
 
-    Errors: ConfigError for a block that a person edited, or that belongs to another pipeline.
+    Errors: ConfigError for a block in which a person edited anything else, or that belongs to another pipeline.
     """
     settled: dict[str, str] = {}
-    for source, mark in run.watermarks().items():
-        wanted = Watermark.of(run.pipeline, source, run.lake_uri, mark)
+    for source, mark in _marks(run, over=known is not None).items():
+        granted = mark.get("wish", "")
+        wanted = Watermark.of(run.pipeline, source, run.lake_uri, {k: v for k, v in mark.items() if k != "wish"})
         name = slug(run.pipeline, source)
         try:
-            if known is None or known.get(name) != wanted.digest:
-                settle(name, wanted)
-            settled[name] = wanted.digest
+            wish = settle(name, wanted, granted) if known is None or known.get(name) != wanted.digest else None
+            if wish is None:
+                settled[name] = wanted.digest
+            elif known is None:
+                run.wish(wish)
+            else:
+                logger.warning("%s meanwhile; the next run goes by it", wish.place)
         except ConfigError as error:
             if known is None:
                 raise
@@ -42,12 +51,26 @@ def mirror(run: RunContext, known: Mapping[str, str] | None = None) -> dict[str,
     return settled
 
 
-def settle(name: str, wanted: Watermark) -> bool:
-    """Make the block ``name`` say what is wanted; answer whether it had to be written."""
+def _marks(run: RunContext, *, over: bool) -> dict[str, dict[str, Any]]:
+    """The journal's watermarks; what a run has done that is over stays done where the lake tells them no more."""
+    try:
+        return run.watermarks()
+    except DataFlowError as error:
+        if not over:
+            raise
+        logger.warning("The watermark blocks could not be brought up to date: %s", error)
+        return {}
+
+
+def settle(name: str, wanted: Watermark, granted: str = "") -> Wish | None:
+    """Make the block ``name`` say what is wanted; or answer what a person wishes by it, unless that was granted.
+
+    Errors: ConfigError.
+    """
     stored = stored_watermark(name)
     if stored is not None:
-        if not stored.intact:
-            raise edited(name)
+        if not stored.intact and stored.digest_now != granted and (edited := stored.edited(wanted)):
+            return _wish(name, stored, edited)
         if (stored.pipeline, stored.source) != (wanted.pipeline, wanted.source):
             raise ConfigError(
                 f"the Prefect block watermark/{name} belongs to source {stored.source!r} of pipeline "
@@ -56,9 +79,34 @@ def settle(name: str, wanted: Watermark) -> bool:
                 block=name,
             )
         if stored.digest == wanted.digest:
-            return False
+            return None
     wanted.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
-    return True
+    reach(Seam.BLOCK_SAVED, name)
+    return None
+
+
+def _wish(name: str, stored: Watermark, edited: set[str]) -> Wish:
+    if others := sorted(edited - {"position"}):
+        fields = f"{', '.join(others)} {'was' if len(others) == 1 else 'were'}"
+        raise ConfigError(
+            f"the Prefect block watermark/{name} cannot be obeyed: {fields} edited by hand, and only `position` moves a "
+            f"source, the other fields follow from what was read; {_undo(name)}",
+            block=name,
+        )
+    return Wish(
+        source=stored.source,
+        position=stored.position,
+        name=stored.digest_now,
+        place=f"the Prefect block watermark/{name} was edited by hand",
+        undo=_undo(name),
+    )
+
+
+def _undo(name: str) -> str:
+    return (
+        f"restore the block, or delete it (`uv run prefect block delete watermark/{name}`) and the next run writes it "
+        "anew from the lake"
+    )
 
 
 def stored_watermark(name: str) -> Watermark | None:
@@ -70,20 +118,14 @@ def stored_watermark(name: str) -> Watermark | None:
         return Watermark.load(name, _sync=True)  # type: ignore[call-arg, return-value]
     except RuntimeError as error:
         if isinstance(error.__cause__, ValidationError):
-            raise edited(name) from error
+            field = error.__cause__.errors()[0]
+            raise ConfigError(
+                f"the Prefect block watermark/{name} was edited by hand and reads no more as a watermark: "
+                f"{'.'.join(map(str, field['loc']))}: {field['msg']}; {_undo(name)}",
+                block=name,
+            ) from error
         raise
     except ValueError as error:
         if isinstance(error.__cause__, ObjectNotFound):
             return None
         raise
-
-
-def edited(name: str) -> ConfigError:
-    """The error for a block that a person edited."""
-    return ConfigError(
-        f"the Prefect block watermark/{name} was edited by hand: its digest is not that of its content. "
-        "Editing a watermark does not move the pipeline yet: restore the block, or delete it "
-        f"(`uv run prefect block delete watermark/{name}`) and the next run writes it anew from the lake; "
-        "to read a source again from its beginning, run with --full",
-        block=name,
-    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import polars as pl
 import typer
-from rich.table import Table
+from rich.table import Column
 
 import dataflow
 from dataflow.config import Flags
@@ -16,7 +17,7 @@ from dataflow.errors import ConfigError
 from dataflow.plan import count
 from dataflow.quality.causes import cause
 from flows.maintenance.replay_quarantine import SCRIPT
-from flows.summary import failure_json
+from flows.summary import failure_json, plain_table
 from flows.terminal import (
     AsJson,
     ConfigFile,
@@ -65,7 +66,7 @@ def replay(
     with errors_told(debug=log_level == "DEBUG") as outcome:
         workflow = declared(config, Flags(lake=lake, log_level=log_level))
         if show or export is not None:
-            outcome.code = _look(workflow, stage, chosen, export)
+            outcome.code = _look(workflow, stage, chosen, export, as_json=as_json)
         else:
             outcome.code = run_shown(
                 workflow,
@@ -79,13 +80,15 @@ def replay(
     return outcome.code
 
 
-def _look(workflow: dataflow.Workflow, stage: str, chosen: dataflow.Chosen, export: Path | None) -> int:
+def _look(
+    workflow: dataflow.Workflow, stage: str, chosen: dataflow.Chosen, export: Path | None, *, as_json: bool
+) -> int:
     try:
         rows = dataflow.Engine(runner="inline").quarantined(workflow, stage, chosen).collect()
     except pl.exceptions.PolarsError as error:
         raise ConfigError(f"--where {chosen.where}: {' '.join(cause(str(error)).split())}") from error
     if export is None:
-        _print_counts(rows, stage)
+        _say_counts(rows, stage, as_json=as_json)
         return 0
     if export.suffix not in _WRITE:
         raise ConfigError(f"--export {export}: rows are written as {', '.join(_WRITE)}; name one of these")
@@ -95,19 +98,26 @@ def _look(workflow: dataflow.Workflow, stage: str, chosen: dataflow.Chosen, expo
         raise ConfigError(f"--export {export}: cannot be written ({error.strerror or error})") from error
     except pl.exceptions.ComputeError as error:
         raise ConfigError(f"--export {export}: {error}; columns of lists need .parquet or .jsonl") from error
+    if as_json:
+        say(json.dumps({"stage": stage, "rows": rows.height, "exported_to": str(export)}))
+        return 0
     console_of().print(
-        f"{count(rows.height, 'row')} of {stage} written to {export}; edit them, then send them with --edited {export}"
+        f"{count(rows.height, 'row')} of {stage} written to {export}; edit them, then send them with --edited {export}",
+        soft_wrap=True,
     )
     return 0
 
 
-def _print_counts(rows: pl.DataFrame, stage: str) -> None:
+def _say_counts(rows: pl.DataFrame, stage: str, *, as_json: bool) -> None:
     counts = rows.group_by("_batch_id", "_reason").len("rows").sort("_batch_id", "_reason")
-    table = Table(title=f"Quarantine of {stage}: {rows.height} rows")
-    for column in ("Batch", "Rows", "Why"):
-        table.add_column(column, justify="right" if column == "Rows" else "left")
-    for batch, reason, number in counts.select("_batch_id", "_reason", "rows").iter_rows():
+    if as_json:
+        told = [{"batch_id": batch, "reason": reason, "rows": number} for batch, reason, number in counts.iter_rows()]
+        say(json.dumps({"stage": stage, "rows": rows.height, "quarantined": told}))
+        return
+    table = plain_table("batch", Column("rows", justify="right", no_wrap=True), "why")
+    for batch, reason, number in counts.iter_rows():
         table.add_row(batch, f"{number:,}", reason)
+    console_of().print(f"Quarantine of {stage}: {count(rows.height, 'row')}")
     console_of().print(table)
 
 

@@ -11,12 +11,12 @@ from flows.command import PROJECT, main
 from tests.dataflow.config.pipelines import changed, write
 
 # A function that tables can be given to, by name.
-SHOP = changed("function: builtins:len", "function: shop_stages:counted")
+SHOP = changed("function: builtins:len", "function: counting_stages:counted")
 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "shop_stages.py").write_text("def counted(rows):\n    return rows\n")
+    (tmp_path / "counting_stages.py").write_text("def counted(rows):\n    return rows\n")
     write(tmp_path, SHOP)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -104,7 +104,7 @@ def test_check_lists_all_that_is_wrong(shop: Path, capsys: pytest.CaptureFixture
 def test_check_also_finds_what_only_the_workflow_knows(shop: Path, capsys: pytest.CaptureFixture[str]):
     write(shop, SHOP.replace("counted\n    depends_on: [events_polars_merge]", "counts\n    depends_on: [none]"))
     assert 2 == config("check")
-    assert "events.yaml:21: stages.counted.function: shop_stages:counts: no" in capsys.readouterr().err
+    assert "events.yaml:21: stages.counted.function: counting_stages:counts: no" in capsys.readouterr().err
     write(shop, SHOP.replace("[events_polars_merge]", "[events_scd2]"))
     assert 2 == config("check")
     message = "error: events.yaml:22: stages.counted.depends_on: unknown stage 'events_scd2'"

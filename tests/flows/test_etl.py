@@ -137,6 +137,13 @@ def test_a_function_that_raises_ends_with_1_and_no_traceback(shop: Path, capfd: 
     assert "Traceback" not in out + err
 
 
+def test_bad_usage_is_json_where_json_is_asked_for(shop: Path, capfd: pytest.CaptureFixture[str]):
+    assert 2 == etl("--json", "--jsno")
+    out, err = capfd.readouterr()
+    assert err == f"error: {json.loads(out)['reason']}\n"
+    assert 2 == json.loads(out)["exit_code"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

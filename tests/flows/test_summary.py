@@ -4,9 +4,8 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from dataflow.model import RowCounts, RuleResult, RunReport, StageReport, Unit, Verdict
-from dataflow.plan import Plan, PlannedUnit, StagePlan
-from flows.summary import notes, plan_json, print_plan, print_report, report_json
+from dataflow.model import How, RowCounts, RuleResult, RunReport, StageReport, Verdict
+from flows.summary import notes, print_report, report_json
 
 
 def rule(name: str, route: str, failed: int = 0, **fields: object) -> RuleResult:
@@ -210,38 +209,48 @@ def test_the_json_is_the_report_and_what_follows_from_it():
     document = json.loads(report_json(report))
     assert (1200, 0) == (document.pop("processed_records"), document.pop("exit_code"))
     assert (0.0, 1200 / 1.25) == (document.pop("cpu_seconds"), document["stages"][0].pop("rows_per_second"))
+    assert [0, 0, 0.0] == [document.pop(name) for name in ("rows_skipped", "bytes_skipped", "seconds_saved")]
+    assert 0.0 == document["stages"][0].pop("seconds_saved")
     assert 50 == document.pop("quality_metrics")["orders"]["known"]["failed"]
     assert report == RunReport.model_validate(document)
 
 
-PLAN = Plan(
-    "shop",
-    "/lake",
-    (
-        StagePlan(
-            "orders", "run", "2 new files [csv]", units=(PlannedUnit(Unit(stage="orders"), "k", 1500, 2_000_000),)
-        ),
-        StagePlan("totals", "depends", "after orders"),
-        StagePlan("stock", "skip", "no new files", units_fresh=3),
-    ),
+APPENDED = stage(
+    "priced",
+    counts=RowCounts(read=100, published=100),
+    how=How(kind="append", why="every row depends on one row of orders"),
+    rows_skipped=900,
+    bytes_skipped=2_500_000,
+    full_seconds=11.75,
+    peak_memory_bytes=1,
 )
 
 
-def test_a_plan_is_a_table_with_reasons():
-    console = Console(file=io.StringIO(), width=160, markup=False, highlight=False)
-    print_plan(console, PLAN)
-    assert isinstance(console.file, io.StringIO)
-    text = console.file.getvalue()
-    header, _, *cells = [line.split() for line in text.strip().splitlines()]
-    assert ["stage", "action", "units", "rows", "MB", "fresh", "why"] == header
-    assert ["orders", "run", "1", "1,500", "2.0", "0", "2", "new", "files", "[csv]"] == cells[0]
-    assert ["totals", "depends", "–", "–", "–", "0", "after", "orders"] == cells[1]
-    assert ["stock", "skip", "–", "–", "–", "3", "no", "new", "files"] == cells[2]
-    assert text.endswith("lake: /lake\nnothing was run and nothing was written\n")
+def test_what_was_spared_is_told_beside_the_last_run_in_full():
+    idle = stage("idle", "skipped", units=0, seconds=0.0, rows_skipped=100, bytes_skipped=500_000, full_seconds=1.5)
+    text = printed(run(APPENDED, idle))
+    expected = "spared: 1,000 rows and 3.0 MB not read; stages took 12.0 s less than when they last ran in full\n"
+    assert expected in text
 
 
-def test_a_plan_as_json():
-    document = json.loads(plan_json(PLAN))
-    assert ("shop", "/lake") == (document["pipeline"], document["lake"])
-    assert ["run", "depends", "skip"] == [each["action"] for each in document["stages"]]
-    assert (["all"], 1500, 2_000_000) == tuple(document["stages"][0][key] for key in ("units", "rows", "size_bytes"))
+def test_more_time_than_in_full_is_told_as_such():
+    slower = APPENDED.model_copy(update={"full_seconds": 1.0})
+    assert "stages took 0.2 s more than when they last ran in full" in printed(run(slower))
+
+
+def test_of_a_first_run_nothing_was_spared():
+    whole = stage("orders", counts=RowCounts(read=5, published=5), in_full=True)
+    assert "spared" not in printed(run(whole))
+
+
+def test_without_a_run_in_full_no_time_is_told():
+    text = printed(run(APPENDED.model_copy(update={"full_seconds": None})))
+    assert "spared: 900 rows and 2.5 MB not read\n" in text
+
+
+def test_on_a_wide_terminal_a_column_says_how_stages_were_brought_up_to_date():
+    idle = stage("idle", "skipped", units=0, how=How(kind="merge"))
+    header, _, *cells = [line.split() for line in printed(run(APPENDED, idle)).strip().splitlines()]
+    assert ["how", "verdict"] == header[-2:]
+    assert ["append", "published"] == cells[0][-2:]
+    assert ["–", "skipped"] == cells[1][-2:]

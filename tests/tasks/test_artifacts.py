@@ -8,7 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from dataflow.model import RuleResult, RunReport, Verdict
+from dataflow.model import How, RuleResult, RunReport, Verdict
 from tasks.artifacts import artifacts, efficiency, gate, markdown, show
 from tasks.runner import PrefectRunner
 from tests.tasks.runs import REFUSAL, context, flow_run_of, report, stage_report
@@ -136,20 +136,34 @@ def test_a_gate_tells_branches_row_ids_and_rules_that_could_not_be_evaluated():
 
 
 def test_efficiency_sets_what_was_done_beside_what_was_not():
+    appended = How(kind="append", why="every row depends on one row of bronze_flights")
+    spared = {"rows_skipped": 331_000, "bytes_skipped": 70_000, "full_seconds": 9.75}
     assert {
         "stage": "flights",
+        "how": "append",
+        "why": "every row depends on one row of bronze_flights",
+        "in_full": False,
         "units_run": 3,
         "units_fresh": 9,
         "rows_read": 12345,
+        "rows_skipped": 331_000,
         "rows_fresh": 1000,
         "bytes_read": 8192,
+        "bytes_skipped": 70_000,
         "bytes_written": 4096,
         "bytes_fresh": 2048,
         "seconds": 1.25,
+        "full_seconds": 9.75,
+        "seconds_saved": 8.5,
         "cpu_seconds": 2.5,
         "peak_memory_mb": 812,
         "rows_per_second": 9876,
-    } == efficiency(made())[1]
+    } == efficiency(report(context(), stages=(stage_report(how=appended, **spared),)))[0]
+
+
+def test_of_a_stage_without_an_increment_the_reason_is_told():
+    (told,) = efficiency(report(context(), stages=(stage_report(reason="4 new files", in_full=True, full_seconds=9),)))
+    assert (None, "4 new files", 0.0) == (told["how"], told["why"], told["seconds_saved"])
 
 
 def test_a_stage_without_a_gate_or_rules_has_no_table():

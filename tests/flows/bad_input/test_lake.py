@@ -99,7 +99,7 @@ def test_a_log_that_cannot_be_read(shop: Shop, delivered: dict[str, pl.DataFrame
         said = shop.run(*command)
         assert 1 == said.code
         assert f"lake/{table}: the table's log cannot be read: " in said.err
-        assert said.err.endswith("restore the log, or remove the table and run with --full\n")
+        assert said.err.endswith("or compute it again with flows/maintenance/table.py rebuild\n")
     shutil.rmtree(shop.lake / table)
     assert 0 == shop.run("--full").code
     assert_equal(delivered, contents(shop.lake))
@@ -114,7 +114,7 @@ def test_a_table_that_is_gone(shop: Shop, table: str) -> None:
 
     assert 1 == said.code
     assert f"table '{table}': version 0 of {shop.lake}/{table} was published, but it is gone" in said.told
-    assert "restore it, or run with --full to compute everything again" in said.told
+    assert "or compute it again with flows/maintenance/table.py rebuild" in said.told
     assert 1 == shop.run("--plan").code
     assert 0 == shop.run("--full").code
     assert_equal(before, contents(shop.lake))
@@ -129,8 +129,10 @@ def test_a_data_file_that_is_gone_or_broken(shop: Shop, delivered: dict[str, pl.
     said = shop.run()
 
     assert 1 == said.code
-    assert said.told.startswith(f"shop failed: stage 'totals': table 'typed' lacks {file}, which is gone or broken (")
-    assert "restore it, or run with --full to compute it again" in said.told
+    # That a file is gone is seen before anything is read, by the stage whose table it is.
+    stage, why = ("typed' failed", "is gone") if harm == "gone" else ("totals'", "is gone or broken (")
+    assert said.told.startswith(f"shop failed: stage '{stage}: table 'typed' lacks {file}, which {why}")
+    assert "or compute it again with flows/maintenance/table.py rebuild" in said.told
     assert 0 == shop.run("--full").code
     assert_equal(delivered, contents(shop.lake))
 

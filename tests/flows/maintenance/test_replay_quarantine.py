@@ -55,6 +55,20 @@ def test_the_quarantine_is_listed(capsys: pytest.CaptureFixture[str]):
     assert "item_is_known: item IS NOT NULL" in shown
 
 
+def test_what_is_listed_and_exported_is_told_in_json_too(capsys: pytest.CaptureFixture[str]):
+    capsys.readouterr()
+
+    assert 0 == replay("--list", "--json")
+    listed = json.loads(capsys.readouterr().out)
+    assert 0 == replay("--export", "rows.csv", "--json")
+    exported = json.loads(capsys.readouterr().out)
+
+    reasons = ["item_is_known: item IS NOT NULL", "price_is_a_number: price MATCHES '^[0-9]+$'"]
+    rows = [{"batch_id": "orders.0.1", "reason": reason, "rows": 1} for reason in reasons]
+    assert {"stage": "orders", "rows": 2, "quarantined": rows} == listed
+    assert {"stage": "orders", "rows": 2, "exported_to": "rows.csv"} == exported
+
+
 @pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", "rows.jsonl"])
 def test_rows_are_exported_edited_and_sent(shop: Path, name: str, capsys: pytest.CaptureFixture[str]):
     assert 0 == replay("--rule", "price_is_a_number", "--export", name)

@@ -1,0 +1,26 @@
+"""Computes a range of a stage again, then what is downstream: bounded, resumable.
+
+uv run python flows/maintenance/backfill.py --help
+"""
+
+# Only the standard library up here: where nothing is installed, this file still says what to do.
+from __future__ import annotations
+
+import os
+import sys
+
+SCRIPT = "flows/maintenance/backfill.py"
+
+if __name__ == "__main__":
+    project = os.path.abspath(__file__).removesuffix(SCRIPT)
+    if project not in sys.path:
+        sys.path.insert(0, project)
+    from flows.etl import way_out
+
+    if line := way_out(SCRIPT):
+        print(f"error: {line}", file=sys.stderr)
+        raise SystemExit(2)
+    from flows.maintenance.backfill_command import main
+    from flows.terminal import leave
+
+    leave(main())
