@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
 
 from dataflow.engine.seams import Seam
-from tests.faults.harness import Case, injected
-from tests.faults.pipelines import write_messages, write_shop
+from tests.conftest import ROOT
+from tests.faults.harness import Case, Reached, injected
+from tests.faults.pipelines import write_events
+from tests.faults.runways import write_runways
+from tests.faults.shop import write_shop
 from tests.faults.soundness import assert_sound, contents
+from tests.faults.stock import write_stock
 
 
 @dataclass(frozen=True)
 class Clean:
     """A lake after undisturbed runs, and what they did."""
 
+    case: Case
     before: Path
     """The lake as it was before the last of them."""
     tables: dict[str, pl.DataFrame]
-    visits: Counter[Seam]
-    """How often the last run reached each seam."""
+    reached: tuple[Reached, ...]
+    """The seams that the last run came by."""
+
+    @property
+    def visits(self) -> Counter[Seam]:
+        """How often the last run reached each seam."""
+        return Counter(place.seam for place in self.reached)
 
 
 @pytest.fixture(scope="session")
@@ -36,34 +48,58 @@ def shop_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def message_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("messages")
-    write_messages(folder)
+def event_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("events")
+    write_events(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def clean(
-    tmp_path_factory: pytest.TempPathFactory, shop_inputs: Path, flights_data: Path, message_inputs: Path
-) -> Callable[..., Clean]:
-    """``clean(pipeline, first, last)``: deliveries up to ``first`` were run before, up to ``last`` are in the last run."""
-    known: dict[tuple[str, int, int], Clean] = {}
-    inputs = {"shop": shop_inputs, "flights": flights_data, "messages": message_inputs}
+def runway_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runways")
+    write_runways(folder, Path(os.environ.get("DATAFLOW_SHARED_DATA", ROOT.parent / "shared" / "data")) / "runways")
+    return folder
 
-    def run(pipeline: str, first: int, last: int) -> Clean:
-        if (pipeline, first, last) not in known:
+
+@pytest.fixture(scope="session")
+def stock_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stock")
+    write_stock(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def inputs(
+    shop_inputs: Path, flights_data: Path, event_inputs: Path, runway_inputs: Path, stock_inputs: Path
+) -> dict[str, Path]:
+    """Where each pipeline reads from."""
+    return {
+        "shop": shop_inputs,
+        "flights": flights_data,
+        "events": event_inputs,
+        "runways": runway_inputs,
+        "stock": stock_inputs,
+    }
+
+
+@pytest.fixture(scope="session")
+def clean(tmp_path_factory: pytest.TempPathFactory, inputs: dict[str, Path]) -> Callable[..., Clean]:
+    """``clean(pipeline, first, last)``: deliveries up to ``first`` were run before, up to ``last`` are in the last run."""
+    known: dict[tuple[str, int, int, str], Clean] = {}
+
+    def run(pipeline: str, first: int, last: int, runner: Literal["inline", "prefect"] = "inline") -> Clean:
+        if (pipeline, first, last, runner) not in known:
             folder = tmp_path_factory.mktemp(pipeline)
             lake, before = folder / "lake", folder / "before"
             before.mkdir()
             if first:
                 assert "completed" == Case(pipeline, inputs[pipeline], lake, first).run().state
                 shutil.copytree(lake, before, dirs_exist_ok=True)
-            case = Case(pipeline, inputs[pipeline], lake, last)
+            case = Case(pipeline, inputs[pipeline], lake, last, runner=runner)
             with injected() as reached:
                 assert "completed" == case.run().state
             assert_sound(case)
-            visits = Counter(seam for seam, _ in reached)
-            known[pipeline, first, last] = Clean(before, contents(lake), visits)
-        return known[pipeline, first, last]
+            known[pipeline, first, last, runner] = Clean(case, before, contents(lake), tuple(reached))
+        return known[pipeline, first, last, runner]
 
     return run

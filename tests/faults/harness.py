@@ -22,7 +22,8 @@ from dataflow import Engine, Workflow
 from dataflow.engine.seams import Seam, watch
 from dataflow.errors import LakeUnavailable
 from dataflow.model import RunReport
-from tests.faults.pipelines import LEASE_SECONDS, PIPELINES
+from tests.faults.pipelines import PIPELINES
+from tests.faults.shop import LEASE_SECONDS
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
@@ -43,8 +44,13 @@ class Fault:
     seam: Seam
     visit: int = 1
     act: Act = "kill"
+    after_ms: float = 0.0
+    """How long after that: a kill by the clock, while the run goes on."""
 
     def __call__(self) -> None:
+        if self.after_ms:
+            _kill_in(self.after_ms)
+            return
         match self.act:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -54,6 +60,22 @@ class Fault:
                 raise Injected(f"injected at {self.seam.name}")
             case "pass":
                 raise LakeUnavailable(f"injected at {self.seam.name}; it is tried again")
+
+
+def _kill_in(ms: float) -> None:
+    clock = threading.Timer(ms / 1000, os.kill, (os.getpid(), signal.SIGKILL))
+    clock.daemon = True
+    clock.start()
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A seam that a run came by."""
+
+    seam: Seam
+    what: str
+    at: float
+    """Seconds, on a clock of the process."""
 
 
 @dataclass(frozen=True)
@@ -68,26 +90,37 @@ class Case:
     runner: Literal["inline", "prefect"] = "inline"
     replays: str | None = None
     """A stage whose quarantined rows are sent again, instead of a run."""
+    moves: str | None = None
+    """A source that is moved back to its beginning before the run."""
+    backfills: tuple[str, str, str] | None = None
+    """A stage, and from where to where it is computed again, instead of a run."""
 
     def workflow(self) -> Workflow:
         return PIPELINES[self.pipeline](self.inputs, self.lake, self.deliveries, self.lease_seconds)
 
     def run(self) -> RunReport:
         """Run it here, without faults."""
-        engine = Engine(runner=self.runner)
-        return engine.replay(self.workflow(), self.replays) if self.replays else engine.execute(self.workflow())
+        engine, workflow = Engine(runner=self.runner), self.workflow()
+        if self.replays:
+            return engine.replay(workflow, self.replays)
+        if self.backfills:
+            done = engine.backfill(workflow, *self.backfills, threads=1, batch_units=1)
+            return done.downstream or done.batches[-1]
+        if self.moves:
+            engine.move(workflow, self.moves)
+        return engine.execute(workflow)
 
 
 @contextmanager
-def injected(*faults: Fault) -> Iterator[list[tuple[Seam, str]]]:
+def injected(*faults: Fault) -> Iterator[list[Reached]]:
     """Let ``faults`` happen in this process; gives the seams that were reached, in order."""
-    reached: list[tuple[Seam, str]] = []
+    reached: list[Reached] = []
     lock = threading.Lock()
 
     def visit(seam: Seam, what: str) -> None:
         with lock:
-            reached.append((seam, what))
-            times = sum(s == seam for s, _ in reached)
+            reached.append(Reached(seam, what, time.perf_counter()))
+            times = sum(place.seam == seam for place in reached)
         for fault in faults:
             if (fault.seam, fault.visit) == (seam, times):
                 fault()
@@ -105,7 +138,7 @@ class Answer:
 
     report: RunReport | None
     error: str | None
-    reached: tuple[tuple[Seam, str], ...]
+    reached: tuple[Reached, ...]
 
 
 class Child:
@@ -170,9 +203,7 @@ def _work(
     if begin is not None:
         begin.wait()
     if kill_after_ms is not None:
-        clock = threading.Timer(kill_after_ms / 1000, os.kill, (os.getpid(), signal.SIGKILL))
-        clock.daemon = True
-        clock.start()
+        _kill_in(kill_after_ms)
     report, error = None, None
     with injected(*faults) as reached:
         try:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from dataflow.engine.seams import Seam
 from tests.faults.conftest import Clean
-from tests.faults.harness import Case, Child, Fault
+from tests.faults.harness import Case, Child, Fault, Reached, injected
+from tests.faults.sample import Point, first_fault, second_fault
 from tests.faults.soundness import assert_equal, assert_sound
 
-OF_A_RUN = [seam for seam in Seam if seam not in (Seam.INTENT_ROLLED_FORWARD, Seam.REFUSAL_RECORDED, Seam.PULLED)]
-"""Seams that every run reaches; the others need a run that was killed before, a gate that refuses, or a source that is
-asked."""
+RARE = {
+    Seam.TABLE_FENCED: "a lease is taken over",
+    Seam.INTENT_ROLLED_FORWARD: "a run was killed before",
+    Seam.PULLED: "a source is asked",
+    Seam.ROWS_MARKED: "replaced rows lie in a large file",
+    Seam.REFUSAL_RECORDED: "a gate refuses",
+    Seam.SCHEMA_WIDENED: "rows have a new column",
+    Seam.JOURNAL_ARCHIVED: "the journal is long",
+    Seam.ARTIFACT_WRITTEN: "Prefect shows the run",
+    Seam.BLOCK_SAVED: "Prefect shows the run",
+}
+"""Seams that not every run reaches, and when one does."""
+OF_A_RUN = [seam for seam in Seam if seam not in RARE]
 AFTER_AN_INTENT = (Seam.INTENT_RECORDED, Seam.SIDE_TABLE_PUBLISHED, Seam.TABLE_PUBLISHED)
 SHOP = [(first, last, seam) for first, last in ((0, 1), (1, 2)) for seam in OF_A_RUN]
 """First and second run of the shop, and every seam in them."""
@@ -28,6 +41,32 @@ def kill_after(case: Case, ms: float) -> None:
     while Child(case, kill_after_ms=ms).end() is not None:
         shutil.rmtree(case.lake)
         ms /= 2
+
+
+def kill_drawn(point: Point, expected: Clean, lake: Path) -> Case:
+    """Kill a run as ``point`` says, in a lake in the state before it; gives what is to be run again."""
+    case = replace(expected.case, lake=lake)
+    shutil.copytree(expected.before, lake)
+    fault = first_fault(point, expected.reached)
+    while Child(case, fault).end() is not None:
+        # Only the clock may come too late.
+        assert point.way == "inside", f"{fault} did not happen"
+        shutil.rmtree(lake)
+        shutil.copytree(expected.before, lake)
+        fault = replace(fault, after_ms=fault.after_ms / 2)
+    if point.way == "twice":
+        kill(case, second_fault(point, _repairing(case)))
+    return case
+
+
+def _repairing(case: Case) -> tuple[Reached, ...]:
+    """The seams that the repair of ``case`` comes by, tried on a copy of its lake."""
+    copy = case.lake.with_name(f"{case.lake.name}-tried")
+    shutil.copytree(case.lake, copy)
+    with injected() as reached:
+        replace(case, lake=copy).run()
+    shutil.rmtree(copy)
+    return tuple(reached)
 
 
 def assert_repaired(case: Case, expected: Clean) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import uuid
 from collections import defaultdict
 from pathlib import Path
 from urllib.parse import unquote
@@ -30,21 +32,40 @@ OF_THE_RUN = (
 """Columns that say which run wrote a row, and when."""
 
 
+_KINDS = ("*.parquet", "deletion_vector_*.bin")
+
+
+_Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+_FROM_Z85 = str.maketrans(_Z85, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~")
+
+
 def tables(lake: Path) -> list[str]:
     return sorted(p.name for p in lake.iterdir() if (p / "_delta_log").is_dir() and not p.name.startswith("_"))
 
 
 def rows(lake: Path, table: str) -> pl.DataFrame:
     """All rows of a table, read past our code, in an order of their own."""
-    uris = DeltaTable(str(lake / table)).file_uris()
-    if not uris:
+    handle = DeltaTable(str(lake / table))
+    living = {row["filepath"]: row["selection_vector"] for row in pl.DataFrame(handle.deletion_vectors()).to_dicts()}
+    if not (uris := handle.file_uris()):
         return pl.DataFrame()
-    frame = pl.read_parquet(uris, hive_partitioning=False, missing_columns="insert", glob=False)
+    return ordered(pl.concat([_living(uri, living) for uri in uris], how="diagonal"))
+
+
+def ordered(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows without what says which run wrote them, in an order of their own."""
     if "_source_file" in frame.columns:
         # What was pulled is in a file whose name says which attempt it was.
         frame = frame.with_columns(pl.col("_source_file").str.replace(r"^(_spool/.*/\d+)-[0-9a-f]{8}-", "$1-"))
     frame = frame.drop(*OF_THE_RUN, strict=False).select(sorted(set(frame.columns) - {*OF_THE_RUN}))
     return frame.sort([c for c, t in frame.schema.items() if not t.is_nested()], nulls_last=True)
+
+
+def _living(uri: str, living: dict[str, list[bool]]) -> pl.DataFrame:
+    """The rows of a file that no deletion vector marks as dead; a vector may end with the last one that it marks."""
+    frame = pl.read_parquet(uri, hive_partitioning=False, glob=False)
+    kept = next((keep for file, keep in living.items() if unquote(file).endswith(unquote(uri))), [])
+    return frame.filter(pl.Series([*kept, *[True] * (frame.height - len(kept))], dtype=pl.Boolean))
 
 
 def contents(lake: Path) -> dict[str, pl.DataFrame]:
@@ -83,7 +104,7 @@ def orphans(lake: Path) -> dict[str, list[str]]:
     """Data files that no version of their table names."""
     found: dict[str, list[str]] = {}
     for table in tables(lake):
-        on_disk = {str(p.relative_to(lake / table)) for p in (lake / table).rglob("*.parquet")}
+        on_disk = {str(p.relative_to(lake / table)) for kind in _KINDS for p in (lake / table).rglob(kind)}
         on_disk = {p for p in on_disk if not p.startswith("_delta_log")}
         if left := sorted(on_disk - _logged(lake / table)):
             found[table] = left
@@ -97,7 +118,15 @@ def _logged(table: Path) -> set[str]:
         for line in commit.read_text().split("\n"):
             if line and (change := (action := json.loads(line)).get("add") or action.get("remove")):
                 named.add(unquote(change["path"]))
+                if (vector := change.get("deletionVector")) and vector["storageType"] == "u":
+                    named.add(_vector_path(vector["pathOrInlineDv"]))
     return named
+
+
+def _vector_path(text: str) -> str:
+    """Where a vector lies, as the Delta protocol says: a prefix, and 20 characters of Z85 that are a UUID."""
+    name = uuid.UUID(bytes=base64.b85decode(text[-20:].translate(_FROM_Z85)))
+    return f"{text[:-20]}/deletion_vector_{name}.bin".lstrip("/")
 
 
 def _assert_history(lake: Lake) -> None:
@@ -126,6 +155,8 @@ def _assert_books(case: Case, lake: Lake) -> None:
     assert sorted(set(published)) == sorted(published), "a batch is published twice"
     assert set(published) == set(intents)
     held: dict[str, dict[str, int]] = defaultdict(dict)
+    known: dict[tuple[str, str], int] = {}
+    """How many rows of a file are dead."""
     for batch in published:
         intent = intents[batch]
         assert None is intent.counts.imbalance
@@ -133,8 +164,14 @@ def _assert_books(case: Case, lake: Lake) -> None:
             held[change.table].update({f.path: f.rows for f in change.adds})
             for path in change.removes:
                 del held[change.table][path]
+            back = {f.path for f in change.adds}
+            for file, dead in ((d.path, d.vector.cardinality) for d in change.deletes if d.path not in back):
+                held[change.table][file] -= dead - known.get((change.table, file), 0)
+            known.update({(change.table, d.path): d.vector.cardinality for d in change.deletes})
         new = sum(f.rows for c in intent.changes for f in c.adds if f.role == "new")
-        aside = sum(f.rows for c in intent.changes for f in c.adds if f.role in ("side", "broken"))
+        told = f"{intent.stage}__changes"
+        sides = [f for c in intent.changes if c.table != told for f in c.adds if f.role in ("side", "broken")]
+        aside = sum(file.rows for file in sides)
         counts = intent.counts
         assert counts.published == new
         sent_again = counts.read if intent.replays else 0

@@ -1,38 +1,35 @@
-"""The same under Prefect: a killed flow run is made good by the next one."""
+"""The same under Prefect: a killed flow run is made good by the next one, blocks and artifacts with it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dataflow.engine.seams import Seam
-from tests.faults.harness import Case, Fault
-from tests.faults.kills import CleanRuns, assert_repaired, kill
-from tests.faults.sample import parameters
+from tests.faults.harness import Fault
+from tests.faults.kills import CleanRuns, assert_repaired, kill, kill_drawn
+from tests.faults.sample import Point, parameters, points
 
-POINTS = [
-    (Seam.FILES_RESERVED, 3),
-    (Seam.UNIT_WRITTEN, 6),
-    (Seam.UNIT_STAGED, 1),
-    (Seam.STAGE_STAGED, 7),
-    (Seam.AUDITED, 6),
-    (Seam.INTENT_RECORDED, 8),
-    (Seam.SIDE_TABLE_PUBLISHED, 1),
-    (Seam.TABLE_PUBLISHED, 6),
-    (Seam.PUBLICATION_RECORDED, 2),
-    (Seam.RELEASE_RECORDED, 1),
-]
-"""Ten, from the first effect of a run to the last, with the visit at which it is killed."""
+pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 
 
-@pytest.mark.prefect
-@pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize(("seam", "visit"), parameters("prefect", POINTS))
-def test_flights_killed_under_prefect(flights_data: Path, tmp_path: Path, clean: CleanRuns, seam: Seam, visit: int):
-    expected = clean("flights", 0, 1)
-    case = Case("flights", flights_data, tmp_path / "lake", deliveries=1, runner="prefect")
+@pytest.mark.parametrize("point", points("flights", "events", "runways", runner="prefect"))
+def test_killed_under_prefect(clean: CleanRuns, tmp_path: Path, point: Point):
+    expected = clean(point.pipeline, point.first, point.last, "prefect")
 
-    kill(case, Fault(seam, visit))
+    case = kill_drawn(point, expected, tmp_path / "lake")
 
     assert_repaired(case, expected)
+
+
+@pytest.mark.parametrize("seam", parameters("shown", [Seam.BLOCK_SAVED, Seam.ARTIFACT_WRITTEN]))
+def test_killed_while_it_is_shown(clean: CleanRuns, tmp_path: Path, seam: Seam):
+    expected = clean("runways", 0, 1, "prefect")
+    case = replace(expected.case, lake=tmp_path / "lake")
+
+    kill(case, Fault(seam))
+
+    assert_repaired(case, expected)
+    assert expected.visits[seam] >= 1

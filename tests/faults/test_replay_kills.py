@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 
 from dataflow.engine.seams import Seam
 from tests.faults.harness import Case, Fault, injected
-from tests.faults.kills import CleanRuns, kill
+from tests.faults.kills import OF_A_RUN, CleanRuns, kill
 from tests.faults.sample import parameters
 from tests.faults.soundness import assert_equal, assert_sound, contents
 
@@ -35,14 +35,10 @@ def ready(shop_inputs: Path, clean: CleanRuns, tmp_path: Path) -> Ready:
 def seams(case: Case) -> list[Seam]:
     with injected() as reached:
         assert "completed" == case.run().state
-    return [seam for seam, _ in reached]
+    return [place.seam for place in reached]
 
 
-REACHED = [
-    seam
-    for seam in Seam
-    if seam not in (Seam.INTENT_ROLLED_FORWARD, Seam.PULLED, Seam.FILES_RESERVED, Seam.REFUSAL_RECORDED)
-]
+REACHED = [seam for seam in OF_A_RUN if seam is not Seam.FILES_RESERVED]
 
 
 @pytest.mark.parametrize("seam", parameters("replay", REACHED))

@@ -1,0 +1,102 @@
+"""Prefect's API behind a proxy: it answers 500 and 503, is slow, drops connections, and is gone in the middle of a run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from dataflow.engine.seams import Seam, watch
+from dataflow.errors import ConfigError, DataFlowError
+from tests.faults.harness import Case
+from tests.faults.kills import CleanRuns
+from tests.faults.sample import parameters
+from tests.faults.soundness import assert_equal, assert_sound
+from tests.services.proxy import Proxy, Rule, proxied
+
+pytestmark = [
+    pytest.mark.prefect,
+    # Prefect's client leaves the socket of a request that failed to the garbage collector.
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+]
+GOT_OVER = [
+    Rule("503", every=6, first=2),
+    Rule("slow", every=15),
+    Rule("500", methods=("POST",), path="/artifacts"),
+    Rule("500", path="/block_documents", first=3),
+    Rule("refused", every=10, first=5),
+]
+
+
+@pytest.fixture
+def proxy(prefect_server: str) -> Iterator[Proxy]:
+    """Stands between the run and the server that the whole test run has."""
+    with proxied(prefect_server) as proxy:
+        _point_to(proxy.url)
+        yield proxy
+    _point_to(prefect_server)
+
+
+def _point_to(url: str) -> None:
+    os.environ["PREFECT_API_URL"] = url
+    if "prefect.context" in sys.modules:
+        sys.modules["prefect.context"].refresh_global_settings_context()
+
+
+@pytest.fixture
+def case(clean: CleanRuns, runway_inputs: Path, tmp_path: Path) -> Case:
+    return Case("runways", runway_inputs, tmp_path / "lake", 1, runner="prefect")
+
+
+@pytest.mark.parametrize("rule", parameters("prefect api", GOT_OVER))
+def test_a_troubled_api_costs_a_run_nothing(clean: CleanRuns, proxy: Proxy, case: Case, rule: Rule):
+    proxy.obey(rule)
+
+    report = case.run()
+    happened = proxy.happened
+    proxy.obey()
+
+    assert happened[rule.trouble] > 0
+    assert ("completed", "") == (report.state, report.reason)
+    assert_equal(clean("runways", 0, 1).tables, case.lake)
+    assert_sound(case)
+    assert "skipped" == case.run().state
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("seam", [Seam.STAGE_PLANNED, Seam.TABLE_PUBLISHED])
+def test_an_api_that_is_gone_in_the_middle_leaves_a_lake_that_the_next_run_makes_whole(
+    clean: CleanRuns, proxy: Proxy, case: Case, seam: Seam
+):
+    def go(reached: Seam, what: str) -> None:
+        if reached is seam and what == "runways":
+            proxy.obey(Rule("refused"))
+
+    unwatch = watch(go)
+    try:
+        # A client that is patient only makes the test longer. That Prefect is gone may well be all that is told.
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), suppress(DataFlowError):
+            case.run()
+    finally:
+        unwatch()
+    assert proxy.happened["refused"] > 0
+    proxy.obey()
+
+    assert case.run().state in ("completed", "skipped")
+    assert_equal(clean("runways", 0, 1).tables, case.lake)
+    assert_sound(case)
+
+
+def test_an_api_that_is_gone_at_the_start_is_said(proxy: Proxy, case: Case):
+    proxy.obey(Rule("500"))
+
+    with pytest.raises(ConfigError, match=r"Prefect at http://127\.0\.0\.1:\d+/api did not start the run"):
+        case.run()
+
+    proxy.obey()
+    assert "completed" == case.run().state
