@@ -99,11 +99,11 @@ def _slices(job: StageJob, increment: Increment) -> Piece:
     cuts = increment.cuts
     parts = [_values(job, name, diff, cuts) for name, diff in increment.diffs.items()]
     touched = pl.concat(parts).unique(maintain_order=False)
-    frames = _whole(job)
+    frames, first = _whole(job), job.stage.inputs[0]
+    rows = job.inputs[first].rows
     for name in cuts[0].domain:
-        frames[name] = _slice(job, name, touched, cuts)
-    first = job.stage.inputs[0]
-    rows = _height(frames[first])
+        frames[name], found = _slice(job, name, touched, cuts)
+        rows = found if name == first else rows
     return Piece(frames, rows, touched, cuts)
 
 
@@ -135,11 +135,25 @@ def _met(left: pl.LazyFrame, came: pl.LazyFrame) -> tuple[list[pl.LazyFrame], li
     return sides["anti"], sides["semi"]
 
 
-def _slice(job: StageJob, name: str, touched: pl.DataFrame, cuts: Sequence[Cut]) -> pl.LazyFrame:
-    """The rows of an input with touched values, in order of arrival."""
-    files = _files_of(job, name, touched, cuts)
+def _slice(job: StageJob, name: str, touched: pl.DataFrame, cuts: Sequence[Cut]) -> tuple[pl.LazyFrame, int]:
+    """The rows of an input with touched values, in order of arrival, and how many there are.
+
+    They are looked for in the columns of the cuts alone; of the files that have none, nothing else is read.
+    """
+    snapshot, path = job.inputs[name], "_piece_path"
     values = touched.select(pl.col(cut.column).alias(cut.of(name)) for cut in cuts)
-    frame = arrived(job, name, files)
+    files = _files_of(job, name, touched, cuts)
+    held = _with_values(job, name, job.lake.scan(snapshot, files, path_column=path), values, cuts)
+    found = held.group_by(path).len().collect()
+    root = f"{job.lake.table_uri(snapshot.version.table)}/"
+    paths = set(found[path].str.strip_prefix(root))
+    rows = arrived(job, name, [file for file in files if file.path in paths])
+    return _with_values(job, name, rows, values, cuts), int(found["len"].sum())
+
+
+def _with_values(
+    job: StageJob, name: str, frame: pl.LazyFrame, values: pl.DataFrame, cuts: Sequence[Cut]
+) -> pl.LazyFrame:
     columns = frame.collect_schema().names()
     for column in values.columns:
         if column in columns:

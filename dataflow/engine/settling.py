@@ -36,9 +36,8 @@ def settle(
             column=taken[0],
         )
     rows = writing.sink_aside_by_rules(produced)
-    if going is not None or not job.repeatable:
-        # Asked twice, a function may give its rows in another order, or other rows; rows that had to be looked for
-        # are not looked for twice.
+    if not job.repeatable:
+        # Asked twice, a function may give its rows in another order, or other rows.
         rows = writing.written_down(rows)
     head = None if anew else job.lake.head(job.stage.name)
     before = job.lake.snapshot(head) if head else None
