@@ -202,9 +202,7 @@ class _Batch:
             differ = differ.filter(~pl.col(best))
         return found
 
-    def _sides(
-        self, table: pl.LazyFrame, tied: pl.DataFrame, columns: list[str]
-    ) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    def _sides(self, table: pl.LazyFrame, tied: pl.DataFrame, columns: list[str]) -> tuple[pl.LazyFrame, pl.LazyFrame]:
         """Of tied rows the batch's, under their place and the table's key, and the table's."""
         places = tied.select(PLACE, *self.key).lazy()
         ours = self._rows.select(PLACE, *columns).join(places, on=PLACE)
