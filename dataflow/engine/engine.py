@@ -236,7 +236,9 @@ class Engine:
                 upstream = [i for i in stage.inputs if i in plans and plans[i].action in ("run", "depends")]
                 reason = f"after {', '.join(upstream)}: what changes there tells which partitions are stale"
                 found = StagePlan(name, "depends", reason) if upstream else planning.plan(stage)
-                plans[name] = replace(found, reason="; ".join([found.reason, *conditions(stage)]))
+                # What a source that is asked would answer, only asking tells.
+                asked = ["a run asks the source first"] if planning.is_pulled(stage) else []
+                plans[name] = replace(found, reason="; ".join([found.reason, *asked, *conditions(stage)]))
         return Plan(workflow.name, lake.uri, tuple(plans.values()))
 
     def lake(self, workflow: Workflow) -> Lake:

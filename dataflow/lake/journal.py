@@ -23,7 +23,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 from pydantic import ValidationError
 
-from dataflow.errors import CommitConflict, LakeCorrupt, LeaseLost
+from dataflow.errors import CommitConflict, LakeCorrupt, LakeError, LeaseLost
 from dataflow.lake.commit import Lock
 from dataflow.lake.errors import persistently, storage_errors
 from dataflow.lake.lake import Lake
@@ -204,7 +204,12 @@ class Journal:
         frame.write_parquet(buffer, compression="zstd", statistics=False)
         path = f"archived={flag}/{uuid.uuid4().hex}.parquet"
         data = buffer.getvalue()
-        self.lake.fs.makedirs(self.lake.path(TABLE, f"archived={flag}"), exist_ok=True)
+        try:
+            self.lake.fs.makedirs(self.lake.path(TABLE, f"archived={flag}"), exist_ok=True)
+        except FileNotFoundError as error:
+            raise LakeError(
+                f"lake {self.lake.uri}: its folder cannot be made ({error}); name another with --lake"
+            ) from error
         self.lake.fs.pipe_file(self.lake.path(TABLE, path), data)
         stats = f'{{"numRecords":{frame.height}}}'
         return AddAction(path, len(data), {"archived": flag}, int(time.time() * 1000), True, stats)

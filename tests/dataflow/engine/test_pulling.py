@@ -136,7 +136,8 @@ def test_a_plan_does_not_ask(made: Made, pages: list[Any]) -> None:
     workflow = numbers(made)
     pages.append([{"n": 1}])
 
-    assert "skip" == made.plan(workflow).stages[0].action
+    plan = made.plan(workflow).stages[0]
+    assert ("skip", "no new or changed files; a run asks the source first") == (plan.action, plan.reason)
     assert not made.lake.exists()
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflow.errors import LakeCorrupt, LeaseLost
+from dataflow.errors import LakeCorrupt, LakeError, LeaseLost
 from dataflow.lake.commit import Lock, TableChange
 from dataflow.lake.fold import fold
 from dataflow.lake.journal import TABLE, Entry, Journal, Kind
@@ -450,3 +450,8 @@ def test_an_append_under_an_old_lease_writes_nothing(lake: Lake) -> None:
 def test_no_journal_no_entries(lake: Lake) -> None:
     assert [] == Journal(lake).entries()
     assert PipelineState(pipeline="p") == read_state(lake, "p")
+
+
+def test_a_lake_whose_folder_cannot_be_made_is_told() -> None:
+    with pytest.raises(LakeError, match=r"lake /proc/nope: its folder cannot be made .*; name another with --lake"):
+        acquire(Lake("/proc/nope"), "p", "r1", ttl_seconds=60)
