@@ -41,6 +41,12 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+@pytest.fixture(autouse=True)
+def _secrets_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test hides from logs, the next one shows."""
+    monkeypatch.setattr("dataflow.model.secrets._hidden", set[str]())
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """The whole suite runs on two workers or more, single files in one process: quicker, and debuggers work."""
     whole = all(Path(arg).resolve() in (ROOT, ROOT / "tests") for arg in config.args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -177,8 +178,17 @@ def _among(values: pl.Series) -> pl.Expr:
     if not known.len():
         return column.is_null()
     few = known.len() <= _FEW and not isinstance(known.dtype, pl.Boolean)
-    found = column.is_in(known.implode()) if few else column.is_between(known.min(), known.max())
+    found = (
+        column.is_in(known.implode())
+        if few
+        else column.is_between(_literal(known.min(), known), _literal(known.max(), known))
+    )
     return found | column.is_null() if values.has_nulls() else found
+
+
+def _literal(value: Any, of: pl.Series) -> pl.Expr:
+    # A text by itself would be taken for a column's name.
+    return pl.lit(value, of.dtype)
 
 
 def with_windows(job: StageJob, name: str, frame: pl.LazyFrame, cuts: Sequence[Cut]) -> pl.LazyFrame:

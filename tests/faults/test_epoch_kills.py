@@ -52,6 +52,7 @@ def epoch(back: Back) -> int:
     return read_state(Lake(back.lake), "shop").stage("orders").epoch
 
 
+@pytest.mark.faults
 def test_a_move_that_is_killed_has_happened_or_not(
     back: Back, expected: Clean, tmp_path: Path, subtests: pytest.Subtests
 ):
@@ -75,6 +76,7 @@ def test_a_move_that_is_killed_has_happened_or_not(
             assert_repaired(run(case), expected)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("seam", WITHIN)
 def test_a_run_that_grants_a_wish_is_killed_and_the_next_replaces_the_rows_once(
     back: Back, expected: Clean, seam: Seam

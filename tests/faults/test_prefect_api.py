@@ -20,6 +20,7 @@ from tests.faults.soundness import assert_equal, assert_sound
 from tests.services.proxy import Proxy, Rule, proxied
 
 pytestmark = [
+    pytest.mark.faults,
     pytest.mark.prefect,
     # Prefect's client leaves the socket of a request that failed to the garbage collector.
     pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),

@@ -16,7 +16,7 @@ from tests.faults.sample import parameters
 from tests.services.proxy import Proxy, Rule, proxied
 from tests.services.test_s3 import endpoint, typed
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.faults]
 fixtures = (endpoint,)
 GOT_OVER = [
     Rule("500", every=9, first=3),

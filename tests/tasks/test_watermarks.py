@@ -312,7 +312,7 @@ def test_a_wish_is_granted_once_wherever_the_run_ends(made: Made, shop: Workflow
 
 
 def test_a_wish_that_met_a_held_lease_waits(made: Made, shop: Workflow):
-    held = acquire(Lake(str(made.lake)), shop.name, "other", ttl_seconds=60)
+    held = acquire(Lake(str(made.lake)), shop.name, "met-a-held-lease", ttl_seconds=60)
     edit(shop.name, position={})
     assert "skipped" == Engine().execute(shop).state
     assert {} == block(shop.name).position

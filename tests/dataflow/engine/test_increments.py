@@ -51,6 +51,15 @@ def test_new_rows_are_added_or_touch_their_slices(shelves: Shelves):
     )
 
 
+def test_many_touched_values_are_looked_for_between_their_bounds(shelves: Shelves, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("dataflow.engine.pieces._FEW", 0)
+    shelves.deliver(3, ["8,y,b,2026-01-02T12,3", "9,t,,2026-01-05T12,8", "10,s,c,2026-01-02T13,-1"])
+
+    assert "partition" == kinds(done(shelves.run(shelves.pipeline())))["shelves"]
+
+    assert shelves.clean().told() == shelves.told()
+
+
 def test_a_corrected_file_takes_its_old_rows_out_everywhere(shelves: Shelves):
     shelves.deliver(1, ["1,x,a,2026-01-01T10,5", "3,z,b,2026-01-02T09,2", "4,w,d,2026-01-09T09,-4"])
 
