@@ -22,17 +22,17 @@ Way = Literal["once", "twice", "inside"]
 Runner = Literal["inline", "prefect"]
 SEED = os.environ.get("DATAFLOW_FAULT_SEED", "2013")
 DRAWN = {
-    ("flights", 0, 2): 40,
-    ("flights", 1, 2): 25,
-    ("events", 0, 1): 35,
+    ("flights", 0, 2): 28,
+    ("flights", 1, 2): 20,
+    ("events", 0, 1): 26,
     ("events", 1, 2): 45,
     ("runways", 0, 1): 25,
-    ("runways", 1, 2): 35,
-    ("runways", 1, 4): 25,
-    ("stock", 1, 2): 20,
+    ("runways", 1, 2): 27,
+    ("runways", 1, 4): 12,
+    ("stock", 1, 2): 15,
 }
 """How many points there are in which run: one of a pipeline, with how many deliveries before it and up to it."""
-UNDER_PREFECT = {("flights", 0, 1): 8, ("events", 1, 2): 6, ("runways", 1, 2): 6}
+UNDER_PREFECT = {("flights", 0, 1): 4, ("events", 1, 2): 4, ("runways", 1, 2): 4}
 WAYS: tuple[Way, ...] = ("once", "once", "once", "twice", "inside")
 INSIDE = (
     Seam.STAGE_PLANNED,
