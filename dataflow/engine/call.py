@@ -12,7 +12,7 @@ import polars as pl
 
 from dataflow.engine.job import StageJob
 from dataflow.errors import DataFlowError, LakeCorrupt, LakeError, SourceCorrupt, SourceError, StageFailed
-from dataflow.lake.errors import WAY_OUT, lake_error
+from dataflow.lake.errors import WAY_OUT, is_of_a_client, lake_error
 from dataflow.lineage.riding import with_riding_frames
 from dataflow.plan import PlannedUnit
 from dataflow.quality.masking import masked_error
@@ -58,6 +58,8 @@ def unit_errors(job: StageJob, planned: PlannedUnit) -> Generator[None]:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise _unit_error(job, planned, error) from error
     except Exception as error:
+        if is_of_a_client(error):
+            raise _unit_error(job, planned, error) from error
         # Polars passes on what a function raises that it calls for the rows.
         raise StageFailed(
             f"stage {job.stage.name!r}, {planned.unit.label}: {said(error, job.stage)}{_where(job.stage, error)}",

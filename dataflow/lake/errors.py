@@ -17,7 +17,7 @@ _FULL = ("no space left", "storagefull", "disk quota exceeded", "(os error 28)",
 _FORBIDDEN = ("permission denied", "read-only file system", "access denied", "accessdenied", "forbidden")
 _PASSING = re.compile(
     r"timed? ?out|connection (refused|reset|closed|aborted)|error sending request|slow ?down|temporarily|"
-    r"service unavailable|internal server error|bad gateway|error reading a body|incomplete (message|read)|status:? (code:? )?50[0-4]\b"
+    r"service unavailable|internal server error|bad gateway|error reading a body|payload is not completed|incomplete (message|read)|status:? (code:? )?50[0-4]\b"
 )
 _GONE = (
     "no such file",
@@ -62,6 +62,15 @@ def storage_errors(what: str) -> Generator[None]:
         raise broken_log(what, error) from error
     except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
         raise lake_error(what, error) from error
+    except Exception as error:
+        if is_of_a_client(error):
+            raise lake_error(what, error) from error
+        raise
+
+
+def is_of_a_client(error: BaseException) -> bool:
+    """Whether an object store's client raises ``error``: these are no errors of the operating system."""
+    return type(error).__module__.partition(".")[0] in ("aiohttp", "botocore", "aiobotocore")
 
 
 def lake_error(what: str, error: BaseException) -> LakeError:

@@ -246,3 +246,11 @@ def test_only_passing_trouble_and_conflicts_are_tried_again() -> None:
     assert lake_error("t", TimeoutError("timed out")).retryable
     assert not lake_error("t", OSError(errno.ENOSPC, "x")).retryable
     assert not lake_error("t", DeltaError("lake-503-t: something of 500 rows")).retryable
+
+
+def test_what_an_object_stores_client_raises_is_of_the_storage() -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+    with pytest.raises(LakeUnavailable, match="the storage did not answer"), storage_errors("s3://bucket/lake/t"):
+        raise aiohttp.ClientPayloadError("Response payload is not completed")
+    with pytest.raises(KeyError), storage_errors("s3://bucket/lake/t"):
+        raise KeyError("ours")
