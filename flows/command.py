@@ -15,7 +15,6 @@ from flows.config_command import config
 from flows.follow import EVERY_SECONDS, Follower
 from flows.plan_summary import plan_json, print_plan
 from flows.status_command import status
-from flows.summary import failure_json
 from flows.terminal import (
     CONFIG,
     PROJECT,
@@ -109,15 +108,13 @@ def etl(
         log_file=log_file,
     )
     order = Order(full, verify, tuple(select or ()), runner, as_json)
-    with errors_told(debug=log_level == "DEBUG") as outcome:
+    with errors_told(debug=log_level == "DEBUG", as_json=as_json) as outcome:
         _check_follows(follow, every, {"--full": full, "--plan": plan})
         workflow = declared(config, flags, overrides or ())
         if follow:
             outcome.code = keep_running(workflow, order, every or EVERY_SECONDS)
         else:
             outcome.code = show_plan(workflow, order) if plan else run(workflow, order)
-    if as_json and outcome.error:
-        say(failure_json(outcome.error, outcome.code))
     return outcome.code
 
 

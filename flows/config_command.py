@@ -15,7 +15,6 @@ from dataflow.config import Flags, Loaded
 from dataflow.config.resolved import Resolved, resolved
 from dataflow.config.schema import json_schema
 from dataflow.errors import ConfigError
-from flows.summary import failure_json
 from flows.terminal import (
     AsJson,
     ConfigFile,
@@ -68,7 +67,7 @@ def config(
     flags = Flags.model_validate(
         {"source": source, "mode": mode, "scale": scale, "seed": seed, "lake": lake, **several}
     )
-    with errors_told(debug=False) as outcome:
+    with errors_told(debug=False, as_json=as_json) as outcome:
         if what is What.schema:
             _refuse(flags, overrides or ())
             say(json.dumps(json_schema(), indent=2))
@@ -76,8 +75,6 @@ def config(
             tell = show if what is What.show else check
             tell(read_config(config, flags, overrides or ()), as_json=as_json)
         outcome.code = 0
-    if as_json and outcome.error:
-        say(failure_json(outcome.error, outcome.code))
     return outcome.code
 
 

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -19,7 +18,7 @@ from dataflow.config import Flags
 from dataflow.engine.mending import WAY_OUT
 from dataflow.engine.status import Status, TableStatus
 from dataflow.plan import count
-from flows.summary import failure_json
+from flows.summary import plain_table
 from flows.terminal import (
     AsJson,
     ConfigFile,
@@ -65,15 +64,13 @@ def status(
     flags = Flags.model_validate(
         {"source": source, "mode": mode, "scale": scale, "seed": seed, "lake": lake, **several}
     )
-    with errors_told(debug=False) as outcome:
+    with errors_told(debug=False, as_json=as_json) as outcome:
         found = Engine(runner="inline").status(declared(config, flags, overrides or ()), select=select or ())
         if as_json:
             say(status_json(found))
         else:
             print_status(console_of(), found, every_partition=partitions)
         outcome.code = found.exit_code
-    if as_json and outcome.error:
-        say(failure_json(outcome.error, outcome.code))
     return outcome.code
 
 
@@ -98,7 +95,7 @@ def status_table(found: Status, *, roomy: bool) -> Table:
     """One row for each table, in the order of the pipeline."""
     figures = [Column(name, justify="right", no_wrap=True) for name in ("rows", "MB")]
     more = ("last batch", "watermark") if roomy else ()
-    table = _table("table", Column("state", no_wrap=True), *figures, Column("published", no_wrap=True), *more)
+    table = plain_table("table", Column("state", no_wrap=True), *figures, Column("published", no_wrap=True), *more)
     for one in found.tables:
         known = one.version is not None
         sizes = (f"{one.rows:,}", f"{one.size_bytes / 1e6:,.1f}") if known else ("–", "–")
@@ -111,17 +108,13 @@ def status_table(found: Status, *, roomy: bool) -> Table:
 def partition_table(found: Status) -> Table:
     """One row for each partition of each table."""
     figures = [Column(name, justify="right", no_wrap=True) for name in ("rows", "MB")]
-    table = _table("table", "partition", Column("state", no_wrap=True), *figures, "batch", "why")
+    table = plain_table("table", "partition", Column("state", no_wrap=True), *figures, "batch", "why")
     for one in found.tables:
         for part in one.partitions:
             state = Text(part.state, style=_STYLES.get(part.state, ""))
             sizes = f"{part.rows:,}", f"{part.size_bytes / 1e6:,.1f}"
             table.add_row(one.table, part.label, state, *sizes, part.batch_id or "–", Text(part.why))
     return table
-
-
-def _table(*columns: Column | str) -> Table:
-    return Table(*columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
 
 
 def _moment(at: datetime | None) -> str:

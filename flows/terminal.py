@@ -220,8 +220,8 @@ def leave(code: int) -> NoReturn:
 
 
 @contextlib.contextmanager
-def errors_told(*, debug: bool) -> Generator[Outcome]:
-    """One line on stderr and an exit code for everything that can go wrong."""
+def errors_told(*, debug: bool, as_json: bool = False) -> Generator[Outcome]:
+    """One line on stderr and an exit code for everything that can go wrong; with ``as_json`` also an object on stdout."""
     outcome = Outcome()
     try:
         yield outcome
@@ -243,6 +243,8 @@ def errors_told(*, debug: bool) -> Generator[Outcome]:
         outcome.tell(f"{type(error).__name__}: {told}{more}")
     if debug or logging.getLogger().level == logging.DEBUG:
         traceback.print_exc(file=sys.stderr)
+    if as_json and outcome.error:
+        say(failure_json(outcome.error, outcome.code))
 
 
 def tell(message: str, word: str = "error: ") -> None:

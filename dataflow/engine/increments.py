@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import polars as pl
@@ -17,7 +18,7 @@ from dataflow.engine.reading import check_named, every_row, produced_rows
 from dataflow.engine.replacing import replace_rows
 from dataflow.engine.settling import settle
 from dataflow.engine.writing import Writing
-from dataflow.lake.lake import Snapshot
+from dataflow.lake.lake import ActiveFile, Snapshot
 from dataflow.model import Manifest, RowCounts
 from dataflow.plan import PlannedUnit
 
@@ -120,13 +121,18 @@ def _thin(writing: Writing, what: str, gone: pl.DataFrame, piece: Piece) -> tupl
     if snapshot is None or not snapshot.files:
         return ()
     root, on = f"{job.lake.table_uri(table)}/", gone.columns
-    held = job.lake.scan(snapshot, path_column=_PATH).with_columns(pl.col(_PATH).str.strip_prefix(root))
-    marked = with_windows(job, job.stage.inputs[0], held, piece.cuts) if what == "late" else held
-    if not set(on) <= set(marked.collect_schema()):
+
+    def told(files: Sequence[ActiveFile]) -> pl.LazyFrame:
+        held = job.lake.scan(snapshot, files, path_column=_PATH).with_columns(pl.col(_PATH).str.strip_prefix(root))
+        return with_windows(job, job.stage.inputs[0], held, piece.cuts) if what == "late" else held
+
+    held = told(snapshot.files)
+    if not set(on) <= set(held.collect_schema()):
         return ()
-    concerned = marked.join(gone.lazy(), on=on, how="semi", nulls_equal=True).select(_PATH).unique().collect()
+    concerned = held.join(gone.lazy(), on=on, how="semi", nulls_equal=True).select(_PATH).unique().collect()
     paths = tuple(sorted(concerned[_PATH]))
     if paths:
-        stay = marked.filter(pl.col(_PATH).is_in(list(paths))).join(gone.lazy(), on=on, how="anti", nulls_equal=True)
+        touched = told([file for file in snapshot.files if file.path in paths])
+        stay = touched.join(gone.lazy(), on=on, how="anti", nulls_equal=True)
         writing.sink(stay.select(snapshot.schema.names()), table, "carried")
     return paths

@@ -13,7 +13,7 @@ from dataflow.config import Flags
 from dataflow.engine.backfill import BATCH_UNITS, BackfillPlan, BackfillReport
 from dataflow.plan import count
 from flows.maintenance.backfill import SCRIPT
-from flows.summary import failure_json, print_report
+from flows.summary import print_report
 from flows.terminal import (
     AsJson,
     ConfigFile,
@@ -57,7 +57,7 @@ def backfill(
     a source are meant by the time of their arrival where both ends are dates, else by name. Whatever ends a backfill,
     the same command goes on with what is left of it. Exit codes are those of flows/etl.py.
     """
-    with errors_told(debug=log_level == "DEBUG") as outcome:
+    with errors_told(debug=log_level == "DEBUG", as_json=as_json) as outcome:
         workflow = declared(config, Flags(lake=lake, log_level=log_level))
         if plan:
             found = Engine(runner="inline").plan_backfill(workflow, stage, since, until)
@@ -67,8 +67,6 @@ def backfill(
             report = _work(workflow, (stage, since, until), parallel, batch, runner, as_json=as_json)
             _say_report(report, as_json=as_json)
             outcome.code = report.exit_code
-    if as_json and outcome.error:
-        say(failure_json(outcome.error, outcome.code))
     return outcome.code
 
 

@@ -17,7 +17,7 @@ from dataflow.errors import ConfigError
 from dataflow.plan import count
 from dataflow.quality.causes import cause
 from flows.maintenance.replay_quarantine import SCRIPT
-from flows.summary import failure_json, plain_table
+from flows.summary import plain_table
 from flows.terminal import (
     AsJson,
     ConfigFile,
@@ -63,7 +63,7 @@ def replay(
     they were. Exit codes are those of flows/etl.py.
     """
     chosen = dataflow.Chosen(tuple(rule or ()), tuple(batch or ()), where, None if edited is None else str(edited))
-    with errors_told(debug=log_level == "DEBUG") as outcome:
+    with errors_told(debug=log_level == "DEBUG", as_json=as_json) as outcome:
         workflow = declared(config, Flags(lake=lake, log_level=log_level))
         if show or export is not None:
             outcome.code = _look(workflow, stage, chosen, export, as_json=as_json)
@@ -75,8 +75,6 @@ def replay(
                 as_json=as_json,
                 opening=f"sending quarantined rows of {stage} again",
             )
-    if as_json and outcome.error:
-        say(failure_json(outcome.error, outcome.code))
     return outcome.code
 
 

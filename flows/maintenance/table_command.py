@@ -12,7 +12,6 @@ import dataflow
 from dataflow.config import Flags
 from dataflow.engine.mending import WAY_OUT
 from flows.maintenance.table import SCRIPT
-from flows.summary import failure_json
 from flows.terminal import (
     AsJson,
     ConfigFile,
@@ -36,7 +35,7 @@ def check(
     config: ConfigFile = None, lake: LakePlace = None, as_json: AsJson = False, log_level: LogLevel = None
 ) -> int:
     """Look whether every table has its log and its data files; touch nothing. Exit code 1 where one is damaged."""
-    with errors_told(debug=log_level == "DEBUG") as outcome:
+    with errors_told(debug=log_level == "DEBUG", as_json=as_json) as outcome:
         workflow = declared(config, Flags(lake=lake, log_level=log_level))
         found = dataflow.Engine(runner="inline").damage(workflow)
         outcome.code = 1 if found else 0
@@ -46,8 +45,6 @@ def check(
             said = [*(damage.said for damage in found), WAY_OUT] if found else [_whole(workflow)]
             for line in said:
                 console_of().print(line, soft_wrap=True)
-    if as_json and outcome.error:
-        say(failure_json(outcome.error, outcome.code))
     return outcome.code
 
 
@@ -70,7 +67,7 @@ def restore(
 
     What was published after that version is computed again by the next run.
     """
-    with errors_told(debug=log_level == "DEBUG") as outcome:
+    with errors_told(debug=log_level == "DEBUG", as_json=as_json) as outcome:
         workflow = declared(config, Flags(lake=lake, log_level=log_level))
         done = dataflow.Engine(runner="inline").restore(workflow, stage, version)
         if as_json:
@@ -79,8 +76,6 @@ def restore(
             for line in done or (f"{stage}: nothing to restore; name a --version to go back to, or rebuild the table",):
                 console_of().print(line, soft_wrap=True)
         outcome.code = 0
-    if as_json and outcome.error:
-        say(failure_json(outcome.error, outcome.code))
     return outcome.code
 
 
@@ -94,15 +89,13 @@ def rebuild(
     log_level: LogLevel = None,
 ) -> int:
     """Compute again what a damaged table has lost, and what follows from it."""
-    with errors_told(debug=log_level == "DEBUG") as outcome:
+    with errors_told(debug=log_level == "DEBUG", as_json=as_json) as outcome:
         workflow = declared(config, Flags(lake=lake, log_level=log_level))
 
         def act(engine: dataflow.Engine) -> dataflow.RunReport:
             return engine.rebuild(workflow, stage)
 
         outcome.code = run_shown(workflow, act, runner=runner, as_json=as_json, opening=f"rebuilding {stage}")
-    if as_json and outcome.error:
-        say(failure_json(outcome.error, outcome.code))
     return outcome.code
 
 

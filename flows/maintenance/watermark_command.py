@@ -18,13 +18,12 @@ from dataflow.engine.positions import ACCEPTED, read_off
 from dataflow.errors import ConfigError
 from dataflow.plan import count
 from flows.maintenance.watermark import SCRIPT
-from flows.summary import failure_json, plain_table
+from flows.summary import plain_table
 from flows.terminal import (
     AsJson,
     ConfigFile,
     LakePlace,
     LogLevel,
-    Outcome,
     console_of,
     declared,
     errors_told,
@@ -126,15 +125,9 @@ def _told(
     *,
     as_json: bool,
 ) -> int:
-    with errors_told(debug=log_level == "DEBUG") as outcome:
+    with errors_told(debug=log_level == "DEBUG", as_json=as_json) as outcome:
         act(declared(config, Flags(lake=lake, log_level=log_level)))
         outcome.code = 0
-    return _code(outcome, as_json=as_json)
-
-
-def _code(outcome: Outcome, *, as_json: bool) -> int:
-    if as_json and outcome.error:
-        say(failure_json(outcome.error, outcome.code))
     return outcome.code
 
 
