@@ -12,6 +12,7 @@ import dataflow
 from dataflow.config import Flags
 from dataflow.errors import ConfigError
 from flows.config_command import config
+from flows.etl import SCRIPT
 from flows.follow import EVERY_SECONDS, Follower
 from flows.plan_summary import plan_json, print_plan
 from flows.status_command import status
@@ -170,4 +171,4 @@ def show_plan(workflow: dataflow.Workflow, order: Order) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; every error is one line on stderr."""
-    return run_app(app, "flows/etl.py", arguments)
+    return run_app(app, SCRIPT, arguments)

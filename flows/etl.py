@@ -7,12 +7,14 @@ uv run python flows/etl.py config show
 # Only the standard library up here: where nothing is installed, this file still says what to do.
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import shlex
 import shutil
 import sys
 
+SCRIPT = "flows/etl.py"
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NEEDED = (
     "deltalake",
@@ -29,7 +31,18 @@ NEEDED = (
 )
 
 
-def way_out(script: str = "flows/etl.py") -> str | None:
+def start(script: str, module: str) -> None:
+    """End the process as the command line in ``module`` does; where it cannot be loaded, ``script`` says what to do."""
+    if PROJECT not in sys.path:
+        sys.path.insert(0, PROJECT)
+    if line := way_out(script):
+        print(f"error: {line}", file=sys.stderr)
+        raise SystemExit(2)
+    command, terminal = importlib.import_module(module), importlib.import_module("flows.terminal")
+    terminal.leave(command.main())
+
+
+def way_out(script: str) -> str | None:
     """The command that would work, where this interpreter lacks what ``script`` needs."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if not missing and sys.version_info >= (3, 11):
@@ -43,12 +56,4 @@ def way_out(script: str = "flows/etl.py") -> str | None:
 
 
 if __name__ == "__main__":
-    if PROJECT not in sys.path:
-        sys.path.insert(0, PROJECT)
-    if line := way_out():
-        print(f"error: {line}", file=sys.stderr)
-        raise SystemExit(2)
-    from flows.command import main
-    from flows.terminal import leave
-
-    leave(main())
+    start(SCRIPT, "flows.command")

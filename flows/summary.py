@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from dataflow.engine.spared import spared
 from dataflow.plan import count
 from dataflow.quality.findings import findings
 
@@ -72,18 +73,6 @@ def print_report(console: Console, report: RunReport) -> None:
         console.print(told, soft_wrap=True)
     if ran and report.data_docs:
         console.print(f"data docs: {report.data_docs}", soft_wrap=True)
-
-
-def spared(report: RunReport) -> str:
-    """What the run did not have to do, beside a run in full; empty where there is nothing to tell."""
-    if not report.bytes_skipped and not report.rows_skipped:
-        return ""
-    told = f"spared: {count(report.rows_skipped, 'row')} and {report.bytes_skipped / 1e6:,.1f} MB not read"
-    known = [stage for stage in report.stages if stage.full_seconds is not None and not stage.in_full]
-    if not known:
-        return told
-    saved = report.seconds_saved
-    return f"{told}; stages took {abs(saved):,.1f} s {'less' if saved >= 0 else 'more'} than when they last ran in full"
 
 
 def _ran(report: RunReport) -> bool:

@@ -109,18 +109,21 @@ def displayed(
     *,
     runner: str,
     as_json: bool,
-    opening: str,
+    opening: str | None,
     listen: Observer | None = None,
 ) -> T:
-    """What ``action`` gives, its progress shown meanwhile; ``listen`` hears of it too."""
+    """What ``action`` gives, its progress shown meanwhile but without an ``opening``; ``listen`` hears of it too."""
     with contextlib.ExitStack() as stack:
         if as_json:
             stack.enter_context(stdout_kept_for_json())
-        said = f"{workflow.name}: {opening}{_server_start(runner)}"
-        display = stack.enter_context(display_on(console_of(stderr=as_json), said))
+        display: Observer | None = None
+        if opening is not None:
+            said = f"{workflow.name}: {opening}{_server_start(runner)}"
+            display = stack.enter_context(display_on(console_of(stderr=as_json), said))
 
         def observe(event: Event) -> None:
-            display(event)
+            if display is not None:
+                display(event)
             if listen is not None:
                 listen(event)
 

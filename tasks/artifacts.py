@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.context import FlowRunContext
 from prefect.logging import get_logger
 
+from dataflow.engine.spared import spared
 from dataflow.lake.seams import Seam, reach
 from dataflow.model import RuleResult, RunReport, StageReport
 from dataflow.quality.findings import findings, see_rows
@@ -20,8 +22,9 @@ from tasks.states import final_state, why
 
 logger = get_logger("prefect.dataflow")
 COUNTS = "read", "published", "deduplicated", "filtered", "quarantined", "dropped", "repaired", "late"
+ALWAYS = "read", "published"
 WORDS = "Stage", "State", "Gate"
-COLUMNS = (*WORDS, *(name.title() for name in COUNTS), "Seconds", "CPU s", "Peak MB")
+USED = "Seconds", "CPU s", "Peak MB"
 
 
 def show(report: RunReport) -> None:
@@ -63,7 +66,7 @@ def artifacts(report: RunReport) -> list[Artifact]:
         ),
         TableArtifact(
             key=slug(report.pipeline, "efficiency"),
-            description=f"{name}: what run {report.run_id} did, and what it did not have to do again",
+            description=_efficiency_told(name, report),
             table=efficiency(report),
         ),
         *(
@@ -76,6 +79,11 @@ def artifacts(report: RunReport) -> list[Artifact]:
             if stage.verdict is not None and stage.verdict.results
         ),
     ]
+
+
+def _efficiency_told(name: str, report: RunReport) -> str:
+    told = spared(report) if report.state == "completed" else ""
+    return f"{name}: what run {report.run_id} did, and what it did not have to do again{f' ({told})' if told else ''}"
 
 
 def gate(stage: StageReport, lake: str) -> list[dict[str, Any]]:
@@ -109,28 +117,36 @@ def efficiency(report: RunReport) -> list[dict[str, Any]]:
     """One row for each stage: what was worked on and how, what was not read or left as it was, and the time saved."""
     return [
         {
+            # What fits beside Prefect's menus comes first.
             "stage": stage.stage,
-            "how": stage.how.kind if stage.how else None,
-            "why": stage.how.why if stage.how else stage.reason,
+            "how": _how(stage),
+            "rows_read": stage.counts.read,
+            "rows_skipped": stage.rows_skipped,
+            "seconds": round(stage.seconds, 3),
+            "full_seconds": None if stage.full_seconds is None else round(stage.full_seconds, 3),
+            "seconds_saved": round(stage.seconds_saved, 3),
+            "why": stage.how.why if stage.how and stage.units else stage.reason,
             "in_full": stage.in_full,
             "units_run": stage.units,
             "units_fresh": stage.units_fresh,
-            "rows_read": stage.counts.read,
-            "rows_skipped": stage.rows_skipped,
             "rows_fresh": stage.rows_fresh,
             "bytes_read": stage.bytes_read,
             "bytes_skipped": stage.bytes_skipped,
             "bytes_written": stage.bytes_written,
             "bytes_fresh": stage.bytes_fresh,
-            "seconds": round(stage.seconds, 3),
-            "full_seconds": None if stage.full_seconds is None else round(stage.full_seconds, 3),
-            "seconds_saved": round(stage.seconds_saved, 3),
             "cpu_seconds": round(stage.cpu_seconds, 3),
             "peak_memory_mb": round(stage.peak_memory_bytes / 1e6),
             "rows_per_second": round(stage.rows_per_second),
         }
         for stage in report.stages
     ]
+
+
+def _how(stage: StageReport) -> str:
+    """How the stage was brought up to date; what became of it where it was not."""
+    if not stage.units:
+        return stage.state.replace("_", " ")
+    return stage.how.kind if stage.how else "full" if stage.in_full else "files" if stage.kind == "source" else "–"
 
 
 def markdown(report: RunReport) -> str:
@@ -141,8 +157,10 @@ def markdown(report: RunReport) -> str:
         f"# {title(report.pipeline)}",
         f"**{said.name}.** {said.message} Run `{report.run_id}` took {report.seconds:.1f} s; "
         f"the lake is at `{report.lake}`{docs}.",
-        _table([COLUMNS, *(_row(stage) for stage in report.stages)]),
+        _table(report.stages),
     ]
+    if report.state == "completed" and (told := spared(report)):
+        lines.append(f"{told[0].upper()}{told[1:]}.")
     if report.repaired:
         lines += ["## Repaired", "What an earlier, interrupted run had left:", _list(report.repaired)]
     notes = [f"**{stage.stage}**: {text}" for stage in report.stages for text in _notes(stage, report.lake)]
@@ -151,19 +169,20 @@ def markdown(report: RunReport) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def _row(stage: StageReport) -> tuple[str, ...]:
-    counts = stage.counts
+def _row(stage: StageReport, counts: Sequence[str]) -> tuple[str, ...]:
+    state = stage.state.replace("_", " ")
+    used = f"{stage.seconds:.1f}", f"{stage.cpu_seconds:.1f}", f"{stage.peak_memory_bytes / 1e6:,.0f}"
+    if not stage.units:
+        return stage.stage, state, *["–"] * (len(counts) + 1), *(used if stage.seconds else ["–"] * len(used))
+    told = stage.counts
     if stage.state in ("rejected", "branched"):
-        counts = counts.model_copy(update={"published": 0})  # it is what would have been
-    outcome = stage.verdict.outcome if stage.verdict else "no gate"
+        told = told.model_copy(update={"published": 0})  # it is what would have been
     return (
         stage.stage,
-        stage.state,
-        outcome,
-        *(f"{getattr(counts, name):,}" for name in COUNTS),
-        f"{stage.seconds:.1f}",
-        f"{stage.cpu_seconds:.1f}",
-        f"{stage.peak_memory_bytes / 1e6:,.0f}",
+        state,
+        stage.verdict.outcome if stage.verdict else "no gate",
+        *(f"{getattr(told, name):,}" for name in counts),
+        *used,
     )
 
 
@@ -178,9 +197,13 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", text)
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _table(stages: Sequence[StageReport]) -> str:
+    """One row for each stage; counts that no stage has are left out, so that it need not be scrolled."""
+    counts = [name for name in COUNTS if name in ALWAYS or any(getattr(s.counts, name) for s in stages if s.units)]
+    columns = (*WORDS, *(name.title() for name in counts), *USED)
+    rows = [columns, *(_row(stage, counts) for stage in stages)]
     head, *body = (" | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) for row in rows)
-    rule = " | ".join("---" if column in WORDS else "--:" for column in COLUMNS)
+    rule = " | ".join("---" if column in WORDS else "--:" for column in columns)
     return "\n".join(f"| {line} |" for line in (head, rule, *body))
 
 

@@ -44,7 +44,7 @@ def summary(report: RunReport) -> str:
 def _trouble(report: RunReport, state: str) -> str:
     """What was refused or went wrong, by stage; the reason of the run where no stage says it."""
     told = [why(stage) for stage in report.stages if stage.state == state]
-    return " ".join(told) or report.reason or f"The run was {state}."
+    return " ".join(told) or report.reason or {"failed": "The run failed.", "rejected": "The run was rejected."}[state]
 
 
 def why(stage: StageReport) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
 from pydantic import ValidationError
 
 from blocks import Watermark
+from blocks.storing import store
 from dataflow.engine.positions import Wish
 from dataflow.engine.runner import RunContext
 from dataflow.errors import ConfigError, DataFlowError
@@ -32,7 +34,7 @@ def mirror(run: RunContext, known: Mapping[str, str] | None = None) -> dict[str,
     settled: dict[str, str] = {}
     for source, mark in _marks(run, over=known is not None).items():
         granted = mark.get("wish", "")
-        wanted = Watermark.of(run.pipeline, source, run.lake_uri, {k: v for k, v in mark.items() if k != "wish"})
+        wanted = _wanted(run.pipeline, source, run.lake_uri, mark)
         name = slug(run.pipeline, source)
         try:
             wish = settle(name, wanted, granted) if known is None or known.get(name) != wanted.digest else None
@@ -49,6 +51,32 @@ def mirror(run: RunContext, known: Mapping[str, str] | None = None) -> dict[str,
         except Exception as error:
             logger.warning("The block watermark/%s could not be brought up to date: %s", name, error)
     return settled
+
+
+def _wanted(pipeline: str, source: str, lake: str, mark: Mapping[str, Any]) -> Watermark:
+    return Watermark.of(pipeline, source, lake, {k: v for k, v in mark.items() if k != "wish"})
+
+
+def wished(
+    client: SyncPrefectClient, pipeline: str, sources: Collection[str], marks: Callable[[], tuple[str, dict[str, Any]]]
+) -> Wish | None:
+    """The first position that a person has written into a block of the pipeline, and no run has granted; touches nothing.
+
+    ``marks`` tells the lake and the journal's watermarks; it is called only where a block was edited.
+    Errors: ConfigError for a block that no run would obey.
+    """
+    for source in sources:
+        name = slug(pipeline, source)
+        stored = read_watermark(client, name)
+        if stored is None or stored.intact:
+            continue
+        lake, known = marks()
+        mark = known.get(source)
+        if mark is None or (stored.pipeline, stored.source) != (pipeline, source):
+            continue
+        if (wish := _asked(name, stored, _wanted(pipeline, source, lake, mark), mark.get("wish", ""))) is not None:
+            return wish
+    return None
 
 
 def _marks(run: RunContext, *, over: bool) -> dict[str, dict[str, Any]]:
@@ -69,8 +97,8 @@ def settle(name: str, wanted: Watermark, granted: str = "") -> Wish | None:
     """
     stored = stored_watermark(name)
     if stored is not None:
-        if not stored.intact and stored.digest_now != granted and (edited := stored.edited(wanted)):
-            return _wish(name, stored, edited)
+        if (wish := _asked(name, stored, wanted, granted)) is not None:
+            return wish
         if (stored.pipeline, stored.source) != (wanted.pipeline, wanted.source):
             raise ConfigError(
                 f"the Prefect block watermark/{name} belongs to source {stored.source!r} of pipeline "
@@ -80,12 +108,15 @@ def settle(name: str, wanted: Watermark, granted: str = "") -> Wish | None:
             )
         if stored.digest == wanted.digest:
             return None
-    wanted.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
+    store(wanted, name)
     reach(Seam.BLOCK_SAVED, name)
     return None
 
 
-def _wish(name: str, stored: Watermark, edited: set[str]) -> Wish:
+def _asked(name: str, stored: Watermark, wanted: Watermark, granted: str) -> Wish | None:
+    """What a person asks by the block, unless that was granted."""
+    if stored.intact or stored.digest_now == granted or not (edited := stored.edited(wanted)):
+        return None
     if others := sorted(edited - {"position"}):
         fields = f"{', '.join(others)} {'was' if len(others) == 1 else 'were'}"
         raise ConfigError(
@@ -110,22 +141,26 @@ def _undo(name: str) -> str:
 
 
 def stored_watermark(name: str) -> Watermark | None:
-    """The block as Prefect has it; None where there is none.
+    """The block as it stands in Prefect; None where there is none.
 
     Errors: ConfigError for one that no longer reads as a watermark.
     """
+    with get_client(sync_client=True) as client:
+        return read_watermark(client, name)
+
+
+def read_watermark(client: SyncPrefectClient, name: str) -> Watermark | None:
+    """``stored_watermark``, by one question over a connection that is there. Errors: the same."""
     try:
-        return Watermark.load(name, _sync=True)  # type: ignore[call-arg, return-value]
-    except RuntimeError as error:
-        if isinstance(error.__cause__, ValidationError):
-            field = error.__cause__.errors()[0]
-            raise ConfigError(
-                f"the Prefect block watermark/{name} was edited by hand and reads no more as a watermark: "
-                f"{'.'.join(map(str, field['loc']))}: {field['msg']}; {_undo(name)}",
-                block=name,
-            ) from error
-        raise
-    except ValueError as error:
-        if isinstance(error.__cause__, ObjectNotFound):
-            return None
-        raise
+        document = client.read_block_document_by_name(name, str(Watermark.get_block_type_slug()))
+    except ObjectNotFound:
+        return None
+    try:
+        return Watermark.model_validate(document.data)
+    except ValidationError as error:
+        field = error.errors()[0]
+        raise ConfigError(
+            f"the Prefect block watermark/{name} was edited by hand and reads no more as a watermark: "
+            f"{'.'.join(map(str, field['loc']))}: {field['msg']}; {_undo(name)}",
+            block=name,
+        ) from error

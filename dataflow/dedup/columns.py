@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable
 
 import polars as pl
 
-from dataflow.dedup.strategy import REASON, TABLE_FILE
+from dataflow.dedup.strategy import REASON, TABLE_ROW
 from dataflow.errors import ConfigError
 from dataflow.model import SOURCE_FILE, is_row_id
 
-_OURS = {SOURCE_FILE, TABLE_FILE, REASON, "_batch_id", "_ingested_at", "_duplicate_of", "_seen_at"} | {
+_OURS = {SOURCE_FILE, TABLE_ROW, REASON, "_batch_id", "_ingested_at", "_duplicate_of", "_seen_at"} | {
     "_snapshot",
     "_seen_snapshot",
     "_deleted_in",

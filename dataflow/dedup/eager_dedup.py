@@ -11,7 +11,7 @@ from pydantic import Field
 from dataflow.dedup.columns import check_free, user_columns
 from dataflow.dedup.hashing import Algorithm, row_hash
 from dataflow.dedup.registry import register_strategy
-from dataflow.dedup.strategy import REASON, TABLE_FILE, Settled, Strategy
+from dataflow.dedup.strategy import REASON, TABLE_ROW, Settled, Strategy
 from dataflow.model import Frozen
 from dataflow.model.values import ROW_ID
 
@@ -81,7 +81,7 @@ class EagerDedup(Strategy):
         kept = numbered.drop(COMPOSITE_HASH).join(
             new.select(_PLACE, COMPOSITE_HASH).lazy(), on=_PLACE, how="inner", maintain_order="left"
         )
-        whole = table.drop(TABLE_FILE) if self._config.write_mode == "overwrite" and table is not None else None
+        whole = table.drop(TABLE_ROW) if self._config.write_mode == "overwrite" and table is not None else None
         return Settled(
             added=kept.select(schema.names()),
             dropped=pl.concat(dropped).sort(_PLACE).drop(_PLACE).lazy(),

@@ -15,7 +15,7 @@ import polars as pl
 
 from dataflow.dedup.hashing import row_hash
 from dataflow.dedup.history import AT, CONTENT, ORIGIN, REF, REST, SEEN, UNTIL, VERSION, settle_ties, within
-from dataflow.dedup.strategy import TABLE_FILE
+from dataflow.dedup.strategy import TABLE_ROW
 from dataflow.model.values import ROW_ID
 
 CURRENT, MARK = "is_current", "_seen_at"
@@ -37,7 +37,7 @@ class Layout:
     at: pl.DataType
     instant: str = AT
     """The column that tells when a row holds."""
-    also: tuple[str, ...] = (UNTIL, CURRENT, TABLE_FILE)
+    also: tuple[str, ...] = (UNTIL, CURRENT, TABLE_ROW)
     """What is wanted of the table's rows beside that."""
 
     def observe(self, frame: pl.LazyFrame, origin: int) -> pl.LazyFrame:

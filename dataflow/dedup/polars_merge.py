@@ -12,7 +12,7 @@ from dataflow.dedup.columns import check_free, quoted, user_columns
 from dataflow.dedup.hashing import grouping_key
 from dataflow.dedup.ranking import OLD, PLACE, TEXT, Ranking, comparable, texts
 from dataflow.dedup.registry import register_strategy
-from dataflow.dedup.strategy import REASON, TABLE_FILE, Settled, Strategy
+from dataflow.dedup.strategy import REASON, TABLE_ROW, Settled, Strategy
 from dataflow.errors import StageFailed
 from dataflow.model import Frozen
 from dataflow.model.values import ROW_ID
@@ -72,7 +72,7 @@ class PolarsMerge(Strategy):
         ]
 
     def derive(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        check_free("polars_merge", rows.collect_schema(), (PLACE,))
+        check_free("polars_merge", rows.collect_schema(), (PLACE, TEXT, _NUMBER, _TOLD))
         return rows
 
     def settle(self, rows: pl.LazyFrame, table: pl.LazyFrame | None, everything: Callable[[], pl.LazyFrame]) -> Settled:
@@ -86,17 +86,17 @@ class PolarsMerge(Strategy):
         batch = _Batch(self._config, rows, table)
         given_way = batch.lost()
         if table is None:
-            return Settled(batch.without(given_way), batch.told(given_way), batch.key, notes=batch.notes)
+            return Settled(batch.without(given_way), batch.told(given_way), notes=batch.notes)
         met = batch.met(table)
         beaten = met.filter(pl.col(REASON).is_not_null())
         gone = pl.concat([given_way, beaten.select(given_way.columns)])
-        replaced = met.filter(pl.col(REASON).is_null()).select(*batch.key, TABLE_FILE)
-        return Settled(batch.without(gone), batch.told(gone), batch.key, replaced.lazy(), notes=batch.notes)
+        replaced = met.filter(pl.col(REASON).is_null()).select(TABLE_ROW)
+        return Settled(batch.without(gone), batch.told(gone), replaced.lazy(), notes=batch.notes)
 
 
-_NUMBER = "_merge_number"
-_SAMPLE = 50_000
-"""Rows of the table that are looked at as a whole, to find the columns in which a batch differs from it."""
+_NUMBER, _TOLD = "_merge_number", "_merge_told"
+_SAMPLE = 100_000
+"""Rows of the table and of the batch that are looked at as a whole, to find the columns in which they differ."""
 
 
 class _Batch:
@@ -110,12 +110,13 @@ class _Batch:
         self._ranking = Ranking(order, config.keep, config.ties, ROW_ID in schema and ROW_ID in self._held)
         everywhere = user_columns({**schema, **self._held}, (*self.key, *order))
         # By name: the table's columns may stand in another order than the batch's.
-        self._content = sorted(column for column in everywhere if column != TABLE_FILE)
+        self._content = sorted(column for column in everywhere if column != TABLE_ROW)
         self._ids = [ROW_ID] if ROW_ID in schema else []
         compared = [comparable("dedup_key", column, schema, self._held) for column in self.key]
         compared += [comparable("sort_by", column, schema, self._held) for column in order]
         self._number = pl.struct(self.key).hash().alias(_NUMBER)
         self._known = self._rows.drop_nulls(self.key).select(PLACE, *self._ids, *compared).collect()
+        self._telling: Sequence[str] = ()
         self.notes: tuple[str, ...] = ()
         """What a reader of the report should know, once ``lost`` has looked."""
 
@@ -147,52 +148,46 @@ class _Batch:
         return lost.select(PLACE, *self._ids, *self.key, pl.lit("duplicate in the batch").alias(REASON))
 
     def met(self, table: pl.LazyFrame) -> pl.DataFrame:
-        """The rows whose key the table has, with the file of that row, and ``REASON`` where they give way to it."""
+        """The rows whose key the table has, with the number of that row, and ``REASON`` where they give way to it."""
+        met = self._known.join(self._near(table), on=list(self.key)).with_columns(self._ranking.by_order())
+        _check_once(met, self.key)
+        tied = met.filter(pl.col(REASON) == "")
+        if tied.is_empty():
+            return met
+        if self._ranking.reads_content:
+            tied = self._with_texts(table, tied)
+        settled = tied.with_columns(self._ranking.by_content()).select(met.columns)
+        return pl.concat([met.filter(pl.col(REASON).is_null() | (pl.col(REASON) != "")), settled])
+
+    def _near(self, table: pl.LazyFrame) -> pl.DataFrame:
+        """The rows of the table whose key the batch may have: all that is needed to rank them but for their texts."""
         key, order = list(self.key), self._ranking.order
         theirs = [comparable("sort_by", column, self._held, self._held).alias(OLD + column) for column in order]
         if self._ranking.ids:
             theirs.append(pl.col(ROW_ID).alias(OLD + ROW_ID))
-        # Content is read of the files with ties alone, in a second pass: keys by themselves are met four times as fast.
-        candidates = table.select(*key, *theirs, TABLE_FILE, self._number)
+        # Where every row is tied, and how it differs does not matter, what tells is read along with the keys.
+        asks = self._ranking.ties == "arrival" and self._ranking.reads_content and not order
+        self._telling = self._told_apart_by(table.head(_SAMPLE)) if asks else ()
         # Numbers are met quicker than texts. The right side of a semi join is the one that is held in memory.
         numbers = self._known.select(self._number).lazy()
-        near = candidates.join(numbers, on=_NUMBER, how="semi").drop(_NUMBER).collect()
-        met = self._known.join(near, on=key, how="inner").with_columns(self._ranking.by_order())
-        _check_once(met, key)
-        tied = met.filter(pl.col(REASON) == "")
-        if not tied.height:
-            return met
-        if self._ranking.reads_content:
-            alike = tied if self._ranking.ties == "content" else self._perhaps_alike(table, tied)
-            ours = texts(self._rows, alike, [PLACE], self._content)
-            held = texts(table, alike, key, self._content).rename({TEXT: OLD + TEXT})
-            tied = tied.join(ours, on=PLACE, how="left").join(held, on=key, how="left")
-        settled = tied.with_columns(self._ranking.by_content()).select(met.columns)
-        return pl.concat([met.filter(pl.col(REASON).is_null() | (pl.col(REASON) != "")), settled])
+        candidates = table.select(*key, *theirs, *self._telling, TABLE_ROW, self._number)
+        found = candidates.join(numbers, on=_NUMBER, how="semi")
+        names = [column.meta.output_name() for column in theirs]
+        return found.select(*key, *names, TABLE_ROW, *self._told_apart).collect()
 
-    def _perhaps_alike(self, table: pl.LazyFrame, tied: pl.DataFrame) -> pl.DataFrame:
-        """Tied rows without those that a few columns tell from the table's: their texts need not be read."""
-        schema = self._rows.collect_schema()
-        plain = [c for c in self._content if schema.get(c) == self._held.get(c)]
-        telling = self._telling(table, tied, plain)
-        if not telling:
-            return tied
-        number = grouping_key(telling, schema).alias(_NUMBER)
-        ours, theirs = self._sides(table, tied, telling)
-        met = ours.select(PLACE, *self.key, number).join(theirs.select(*self.key, number), on=[*self.key, _NUMBER])
-        return tied.join(met.select(PLACE).collect(), on=PLACE, how="semi")
-
-    def _telling(self, table: pl.LazyFrame, tied: pl.DataFrame, columns: list[str]) -> list[str]:
-        """The least columns that tell apart what all of them do, of the tied rows that the table begins with.
+    def _told_apart_by(self, sample: pl.LazyFrame) -> Sequence[str]:
+        """The least columns that tell apart what all of them do, of the rows of the table that the batch has too.
 
         What is delivered twice differs in none, and a correction mostly in one or two: to read all columns of a table
-        for its tied rows costs several times as much as to read these.
+        for its tied rows costs several times as much as to read these. Empty where none does, or the batch begins
+        with other rows.
         """
-        ours, theirs = self._sides(table.head(_SAMPLE), tied, columns)
-        sides = ours.select(*self.key, *columns).join(theirs, on=list(self.key), suffix=OLD)
-        differ = sides.select(pl.col(c).ne_missing(pl.col(c + OLD)).alias(c) for c in columns).collect()
-        if not differ.height:
-            return columns
+        schema, key = self._rows.collect_schema(), list(self.key)
+        columns = [c for c in self._content if schema.get(c) == self._held.get(c)]
+        known = self._known.lazy().filter(pl.col(PLACE) < _SAMPLE).select(PLACE, *key)
+        theirs = sample.select(*key, *columns).join(known, on=key)
+        ours = self._rows.select(PLACE, *columns).head(_SAMPLE).join(theirs, on=PLACE, suffix=OLD)
+        differ = ours.select(pl.col(c).ne_missing(pl.col(c + OLD)).alias(c) for c in columns).collect()
         found = list[str]()
         while differ.height and (counts := {c: int(differ[c].sum()) for c in columns}):
             best = max(counts, key=lambda column: counts[column])
@@ -202,15 +197,25 @@ class _Batch:
             differ = differ.filter(~pl.col(best))
         return found
 
-    def _sides(self, table: pl.LazyFrame, tied: pl.DataFrame, columns: list[str]) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-        """Of tied rows the batch's, under their place and the table's key, and the table's."""
-        places = tied.select(PLACE, *self.key).lazy()
-        ours = self._rows.select(PLACE, *columns).join(places, on=PLACE)
-        theirs = table.select(*self.key, *columns).join(tied.select(self.key).lazy(), on=list(self.key), how="semi")
-        return ours, theirs
+    def _with_texts(self, table: pl.LazyFrame, tied: pl.DataFrame) -> pl.DataFrame:
+        """``tied`` with both texts, null where it is known without that they differ."""
+        alike = tied
+        if self._telling:
+            told = self._rows.select(PLACE, *self._told_apart).collect()
+            alike = tied.join(told, on=[PLACE, _TOLD], how="semi")
+        ours = texts(self._rows, alike, [PLACE], self._content)
+        held = texts(table, alike, self.key, self._content).rename({TEXT: OLD + TEXT})
+        return tied.join(ours, on=PLACE, how="left").join(held, on=list(self.key), how="left")
+
+    @property
+    def _told_apart(self) -> list[pl.Expr]:
+        """What is alike in rows that are alike in the columns that tell."""
+        return [grouping_key(self._telling, self._held).alias(_TOLD)] if self._telling else []
 
     def without(self, gone: pl.DataFrame) -> pl.LazyFrame:
         """The rows that are not ``gone``, in order of arrival."""
+        if gone.is_empty():
+            return self._rows.drop(PLACE)
         kept = self._rows.join(gone.select(PLACE).lazy(), on=PLACE, how="anti", maintain_order="left")
         return kept.drop(PLACE)
 
@@ -222,7 +227,7 @@ class _Batch:
         return self._rows.join(reasons, on=PLACE, how="inner", maintain_order="left").drop(PLACE)
 
 
-def _check_once(met: pl.DataFrame, key: list[str]) -> None:
+def _check_once(met: pl.DataFrame, key: Sequence[str]) -> None:
     twice = met.height - met[PLACE].n_unique()
     if twice:
         raise StageFailed(

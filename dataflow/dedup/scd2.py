@@ -12,13 +12,13 @@ from dataflow.dedup.columns import as_held, check_free, quoted, user_columns
 from dataflow.dedup.evidence import BATCH, CURRENT, LANDED, MARK, SPAN, TABLE, Layout, Reading
 from dataflow.dedup.history import AT, CONTENT, ORIGIN, REF, REST, UNTIL, VERSION, settle_ties, versions
 from dataflow.dedup.registry import register_strategy
-from dataflow.dedup.strategy import REASON, TABLE_FILE, Settled, Strategy
+from dataflow.dedup.strategy import REASON, TABLE_ROW, Settled, Strategy
 from dataflow.errors import ConfigError
 from dataflow.model import Frozen, is_row_id
 from dataflow.model.values import ROW_ID
 
 _BATCH_ID = "_batch_id"
-_BEGINS, _ENDS, _COUNTED, _ROW, _ROWS = "_begins", "_ends", "_counted", "_row", "_rows"
+_BEGINS, _ENDS, _COUNTED = "_begins", "_ends", "_counted"
 
 
 class Scd2Options(Frozen):
@@ -110,8 +110,7 @@ class Scd2(Strategy):
         return Settled(
             added,
             self._dropped(batch, observed, found),
-            identity=(*self._key, AT),
-            replaced=gone.lazy().select(*self._key, pl.col(VERSION).alias(AT), TABLE_FILE),
+            replaced=gone.lazy().select(TABLE_ROW),
             rewritten=self._rewritten(table, landed, layout, moved, newest),
             notes=evidence.notes,
         )
@@ -156,19 +155,16 @@ class Scd2(Strategy):
     def _bearer(self, table: pl.LazyFrame, mark: Any) -> pl.DataFrame:
         """One row of the table, which is written again for nothing but its ``_seen_at``: it is all that a batch without news leaves.
 
-        The next such batch finds it in the small file that this one writes.
+        It is the one that came last: the next such batch finds it in the small file that this one writes.
         """
-        marked = table.filter(pl.col(MARK) == mark).group_by(TABLE_FILE)
-        origin = pl.lit(TABLE, pl.Int8).alias(ORIGIN)
-        by_file = marked.agg(pl.len().alias(_ROWS), pl.struct(*self._key, AT, UNTIL).first().alias(_ROW))
-        smallest = by_file.sort(_ROWS, TABLE_FILE).head(1).unnest(_ROW)
-        return smallest.with_columns(origin, pl.col(AT).alias(VERSION)).collect()
+        last = table.filter(pl.col(MARK) == mark).select(*self._key, AT, UNTIL, TABLE_ROW).top_k(1, by=TABLE_ROW)
+        return last.with_columns(pl.lit(TABLE, pl.Int8).alias(ORIGIN), pl.col(AT).alias(VERSION)).collect()
 
     def _rewritten(
         self, table: pl.LazyFrame, landed: Callable[[], pl.LazyFrame], layout: Layout, moved: pl.DataFrame, newest: Any
     ) -> pl.LazyFrame:
         """The rows of ``moved``: versions of the table with other ends, landed rows of which no version began so far."""
-        columns = [column for column in table.collect_schema() if column != TABLE_FILE]
+        columns = [column for column in table.collect_schema() if column != TABLE_ROW]
         own = _spans(moved.filter(pl.col(ORIGIN).is_in([TABLE, SPAN])), *self._key, VERSION)
         found = table.join(own, left_on=[*self._key, AT], right_on=[*self._key, VERSION])
         kept = _stamped(found, newest).select(columns)

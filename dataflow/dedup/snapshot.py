@@ -14,14 +14,14 @@ from dataflow.dedup.evidence import BATCH, TABLE, Layout
 from dataflow.dedup.history import AT, CONTENT, ORIGIN, REF, REST, SEEN, UNTIL, VERSION
 from dataflow.dedup.registry import register_strategy
 from dataflow.dedup.snapshot_diff import CHANGE, Diff
-from dataflow.dedup.strategy import TABLE_FILE, Settled, Strategy
+from dataflow.dedup.strategy import TABLE_ROW, Settled, Strategy
 from dataflow.errors import ConfigError, StageFailed
 from dataflow.model import ROWS_PER_FILE, Frozen, is_row_id
 from dataflow.model.values import ROW_ID
 
 SNAPSHOT, MARK, DELETED = "_snapshot", "_seen_snapshot", "_deleted_in"
 _BATCH_ID = "_batch_id"
-_TOLD, _ROWS, _GONE = "_told_in", "_rows", "_gone"
+_TOLD = "_told_in"
 _INTERNAL = (CONTENT, REST, REF, ORIGIN, VERSION, AT, UNTIL, SEEN)
 """What the algebra calls its columns; keys stand beside them."""
 
@@ -137,12 +137,13 @@ class Snapshot(Strategy):
         gone = pl.concat([there.join(stay, on=self._key, how="anti"), self._back(known, there, diff)])
         told = self._newly_deleted(diff)
         if diff.newest > mark and self._added(diff).is_empty() and told.is_empty():
-            bearer = _bearer(stay, gone)
+            # One row is written again for nothing but its ``_seen_snapshot``. It is the one that came last: the next such
+            # batch finds it in the small file that this one writes.
+            bearer = stay.top_k(1, by=TABLE_ROW)
             gone, told = pl.concat([gone, bearer]), bearer.select(*self._key, pl.lit(None, layout.at).alias(_TOLD))
         return replace(
             self._settled(rows, table, diff),
-            identity=self._config.key,
-            replaced=gone.lazy().select(*self._key, TABLE_FILE),
+            replaced=gone.lazy().select(TABLE_ROW),
             deleted=gone.join(pl.concat([self._added(diff), told], how="diagonal"), on=self._key, how="anti").height,
             rewritten=self._rewritten(table, told, diff.newest),
         )
@@ -160,7 +161,7 @@ class Snapshot(Strategy):
         apart = [*self._key, *config.ignore, *([config.snapshot_by] if config.snapshot_by else [])]
         tracked = [column for column in user_columns(schema) if column not in apart]
         rest = [c for c in schema if c not in (*self._key, *tracked, config.snapshot_by, SNAPSHOT, _BATCH_ID)]
-        also = (TABLE_FILE, DELETED) if self._marks else (TABLE_FILE,)
+        also = (TABLE_ROW, DELETED) if self._marks else (TABLE_ROW,)
         return Layout(self._key, tracked, [c for c in rest if not is_row_id(c)], schema[SNAPSHOT], SNAPSHOT, also)
 
     def _settled(self, rows: pl.LazyFrame, table: pl.LazyFrame | None, diff: Diff) -> Settled:
@@ -207,8 +208,8 @@ class Snapshot(Strategy):
         return marked.join(self._added(diff), on=self._key, how="semi")
 
     def _rewritten(self, table: pl.LazyFrame, told: pl.DataFrame, newest: Any) -> pl.LazyFrame:
-        found = table.drop(TABLE_FILE).join(told.lazy(), on=self._key)
-        return self._stamped(found, newest).select(c for c in table.collect_schema() if c != TABLE_FILE)
+        found = table.drop(TABLE_ROW).join(told.lazy(), on=self._key)
+        return self._stamped(found, newest).select(c for c in table.collect_schema() if c != TABLE_ROW)
 
     def _stamped(self, rows: pl.LazyFrame, newest: Any) -> pl.LazyFrame:
         """``rows`` with what they say of snapshots, from ``_TOLD``."""
@@ -228,16 +229,6 @@ def _told(rows: pl.LazyFrame, table: pl.LazyFrame | None, changes: pl.DataFrame,
         left = table.select(columns).join(theirs, on=list(key)).cast({column: schema[column] for column in columns})
         found.append(left)
     return pl.concat(found, how="diagonal").with_columns(pl.col(_TOLD).alias(SNAPSHOT)).drop(_TOLD)
-
-
-def _bearer(stay: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
-    """One row of the table, which is written again for nothing but its ``_seen_snapshot``.
-
-    It is taken from a file that has to be written anyway, else from the smallest.
-    """
-    touched = pl.col(TABLE_FILE).is_in(gone[TABLE_FILE].unique().implode())
-    sizes = stay.with_columns(pl.len().over(TABLE_FILE).alias(_ROWS), touched.alias(_GONE))
-    return sizes.sort(_GONE, _ROWS, TABLE_FILE, descending=[True, False, False]).head(1).select(stay.columns)
 
 
 def _notes(changes: pl.DataFrame, diff: Diff) -> tuple[str, ...]:

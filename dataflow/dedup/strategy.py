@@ -10,8 +10,8 @@ import polars as pl
 
 from dataflow.model import Frozen
 
-TABLE_FILE = "_table_file"
-"""In the frame of a table: the file that a row is in."""
+TABLE_ROW = "_table_row"
+"""In the frame of a table: the number of a row, by which it is told that it goes; later rows mostly have greater ones."""
 REASON = "_reason"
 """In dropped rows: why the row is not published, in words."""
 
@@ -25,10 +25,8 @@ class Settled:
     dropped: pl.LazyFrame | None = None
     """One row for each row of the batch that does not, as it is to be kept beside the table, with ``REASON``.
     What tells it (its row id, its key) is enough: the row itself is in the input."""
-    identity: tuple[str, ...] = ()
-    """Columns of ``replaced`` by which the rows that leave are found; never null in these."""
     replaced: pl.LazyFrame | None = None
-    """The rows of the table that leave it: ``identity`` and ``TABLE_FILE``, each row once."""
+    """The rows of the table that leave it: their ``TABLE_ROW``, each once."""
     rewritten: pl.LazyFrame | None = None
     """Rows with all the table's columns that come for those, beyond ``added``: closed versions of a history, say."""
     deleted: int = 0
@@ -98,7 +96,7 @@ class Strategy(Protocol):
         """What the batch does to the table.
 
         ``rows`` are derived and in order of arrival, with ``_row_id`` where rows have one; ``table`` has the table's
-        columns and ``TABLE_FILE``, or is None where there are no rows yet; ``everything`` gives all rows of the input,
+        columns and ``TABLE_ROW``, or is None where there are no rows yet; ``everything`` gives all rows of the input,
         those of earlier batches too, derived and without those that the gate sets aside.
         Memory: of the batch's size, not of the table's.
         """

@@ -6,13 +6,17 @@ from collections.abc import Collection, Mapping
 
 import polars as pl
 
-from dataflow.config import WindowConfig
+from dataflow.config import IncrementalConfig, WindowConfig
 from dataflow.engine.job import StageJob, is_system, user_schema
 from dataflow.engine.writing import Writing
+from dataflow.errors import ConfigError, PlanError
+from dataflow.lake.lake import Snapshot
 from dataflow.lineage.row_ids import row_id_column
 from dataflow.model import ROW_ID, is_row_id
 from dataflow.windows.assignment import assign_windows
 from dataflow.windows.lateness import is_late
+from dataflow.windows.lateness import time_column_of as named_time_column
+from dataflow.workflow import Stage
 
 
 def admit(job: StageJob, frames: Mapping[str, pl.LazyFrame], writing: Writing) -> dict[str, pl.LazyFrame]:
@@ -39,12 +43,34 @@ def punctual(job: StageJob, frames: Mapping[str, pl.LazyFrame]) -> dict[str, pl.
 def shown(job: StageJob, frames: Mapping[str, pl.LazyFrame]) -> dict[str, pl.LazyFrame]:
     """The inputs without our columns but the row ids that may ride."""
     riding = job.carried.columns if job.carried else ()
-    return {name: _show(frame, name, riding) for name, frame in frames.items()}
+    return {name: _show(_in_order(job, name, frame), name, riding) for name, frame in frames.items()}
 
 
 def cut_windows(frame: pl.LazyFrame, window: WindowConfig, time_column: str) -> pl.LazyFrame:
     """Add the edges of the windows that ``window`` declares."""
     return assign_windows(frame, time_column=time_column, size=window.window_size, time_zone=window.time_zone)
+
+
+def time_column_of(stage: Stage, inputs: Mapping[str, Snapshot]) -> str | None:
+    """The column by which a stage's windows are cut; None where it has none.
+
+    Errors: ConfigError and PlanError for a window that cannot be cut or judged.
+    """
+    if stage.window is None:
+        return None
+    schema = inputs[stage.inputs[0]].schema
+    stamp = stage.incremental.timestamp_column if isinstance(stage.incremental, IncrementalConfig) else None
+    try:
+        column = named_time_column(user_schema(schema), stage.window.time_column, stamp)
+    except ConfigError as error:
+        raise ConfigError(f"stage {stage.name!r}: {error}", stage=stage.name) from error
+    if not any(is_row_id(c) for c in schema):
+        raise PlanError(
+            f"stage {stage.name!r}: whether a row is late is judged by the file that it came with, but the rows of {stage.inputs[0]!r} "
+            f"carry no row id: its function groups or mixes rows. Put the window on a stage whose first input keeps its rows apart",
+            stage=stage.name,
+        )
+    return column
 
 
 def _set_late_aside(job: StageJob, frame: pl.LazyFrame, writing: Writing) -> pl.LazyFrame:
@@ -63,6 +89,20 @@ def _late(job: StageJob, schema: pl.Schema) -> pl.Expr:
     ids = [column for column in schema if is_row_id(column)]
     steps = [(step.file_id, step.watermark) for step in job.late_steps]
     return is_late(job.time_column, ids, steps, restated=job.restated)
+
+
+def _in_order(job: StageJob, name: str, frame: pl.LazyFrame) -> pl.LazyFrame:
+    """``frame`` in the order in which its rows came to the source, where the function looks at it.
+
+    Files of a stage's table lie in the order in which they were written, and rows that are computed again come last.
+    """
+    ids = [column for column in frame.collect_schema() if is_row_id(column)]
+    if not job.in_order or ROW_ID not in ids or job.is_landed(name):
+        return frame
+    id = pl.col(ROW_ID)
+    if len(ids) == 1 and not frame.select(((id < id.shift()) | id.is_null()).any()).collect().item():
+        return frame
+    return frame.sort(ROW_ID, *(column for column in ids if column != ROW_ID), maintain_order=True)
 
 
 def _show(frame: pl.LazyFrame, name: str, riding: Collection[str]) -> pl.LazyFrame:

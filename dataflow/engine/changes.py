@@ -17,8 +17,9 @@ from dataflow.model import Deletion, DeletionVector, Manifest
 
 def table_changes(job: StageJob, manifests: Sequence[Manifest]) -> Iterable[TableChange]:
     """What the batch does to each table: its own last, ledgers first, so that no row is ever missing from all of them."""
-    for what in (*LEDGERS, *SIDE_TABLES):
-        table = side_table(job.stage.name, what)
+    # Most stages have few of them, and what is staged for one has made its folder.
+    there, sides = job.lake.folders(), (side_table(job.stage.name, what) for what in (*LEDGERS, *SIDE_TABLES))
+    for table in (side for side in sides if side in there):
         if (change := _change(job, manifests, table, ())) and (change.adds or change.removes or change.deletes):
             yield change
     if change := _change(job, manifests, job.stage.name, job.stage.storage.partition_by):

@@ -115,7 +115,7 @@ class Conductor:
             if reason := self.planning.not_taken(stage, self.reports.stages):
                 # A step like any other, so that whoever watches the run sees which paths it does not take.
                 self.runner.submit(Step(stage.name, "stage", "not taken"), pass_by, reason).result()
-                self._finish(self.reports.passed_by(stage, reason))
+                self._finish(self.reports.passed_by(stage, reason, self.planning.snapshot(stage.name)))
             elif self.planning.is_pulled(stage):
                 self._pull(stage, began)
             else:
@@ -158,7 +158,7 @@ class Conductor:
             self.planning.learn(plan.unrecorded)
             reach(Seam.FILES_RESERVED, stage.name)
         if plan.action != "run":
-            self._finish(self.reports.idle(stage, plan))
+            self._finish(self.reports.idle(stage, plan, self.planning.snapshot(stage.name)))
             return
         job = self.planning.job(stage, plan)
         prune(job)
@@ -272,11 +272,11 @@ class Conductor:
         self._finish(report)
 
     def _publish_done(self, progress: Progress, outputs: Outputs, future: Future) -> None:
-        job = progress.job
+        job, seconds = progress.job, time.perf_counter() - progress.began
         self._published[job.stage.name] = future
-        self.planning.published(job.stage, outputs)
-        seconds = time.perf_counter() - progress.began
-        self._finish(self.reports.published(job, progress.manifests, progress.verdict, outputs, seconds))
+        self.planning.published(job.plan, outputs)
+        table = self.planning.snapshot(job.stage.name)
+        self._finish(self.reports.published(job, progress.manifests, progress.verdict, outputs, table, seconds))
 
     def _finish(self, report: StageReport) -> None:
         self._progress.pop(report.stage, None)

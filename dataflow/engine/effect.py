@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from dataflow.dedup import TABLE_FILE, Settled
+from dataflow.dedup import TABLE_ROW, Settled
 from dataflow.engine.job import StageJob
-from dataflow.engine.replacing import replace_rows
+from dataflow.engine.replacing import NO_ROWS, replace_rows
 from dataflow.engine.replacing import scan_table as scan_table
 from dataflow.engine.writing import Writing
-from dataflow.errors import BooksUnbalanced
+from dataflow.errors import BooksUnbalanced, StageFailed
 from dataflow.lake.lake import Snapshot
 from dataflow.model import RowCounts
 
@@ -48,7 +48,7 @@ def take_effect(
         writing.sink_aside("duplicates", settled.dropped)
     if settled.changes is not None:
         writing.sink_aside("changes", settled.changes)
-    replaced = _replaced(settled)
+    replaced = _replaced(job, settled, before)
     if settled.rewritten is not None:
         writing.sink(settled.rewritten, role="carried")
     writing.collect()
@@ -61,18 +61,33 @@ def take_effect(
     if before is None or settled.overwrites:
         writing.saw(job.stage.name, before.files if before else ())
         return Effect(writing.rows(), 0, rewritten, tuple(f.path for f in before.files) if before else ())
-    choice = replace_rows(writing, before, replaced, settled.identity)
-    gone, came = replaced.height, writing.rows() + rewritten
+    choice = replace_rows(writing, before, replaced)
+    gone, came = replaced.len(), writing.rows() + rewritten
     deleted = max(settled.deleted, gone - came)
     updated = gone - deleted
     paths = tuple(f.path for f in choice.removed)
     return Effect(came - updated, updated, before.rows - gone, paths, deleted)
 
 
-def _replaced(settled: Settled) -> pl.DataFrame:
-    if settled.replaced is None:
-        return pl.DataFrame(schema={TABLE_FILE: pl.String()})
-    return settled.replaced.select(*settled.identity, pl.col(TABLE_FILE).cast(pl.String)).collect()
+def _replaced(job: StageJob, settled: Settled, before: Snapshot | None) -> pl.Series:
+    """The numbers of the rows that go.
+
+    Errors: StageFailed for numbers that are not each those of one row.
+    """
+    if settled.replaced is None or before is None:
+        return NO_ROWS
+    # Of another type, or below zero, they would be taken for places far behind the file's end.
+    found = settled.replaced.select(pl.col(TABLE_ROW).cast(pl.UInt64, strict=False)).collect()[TABLE_ROW]
+    wrong = found.len() - found.filter(found < before.rows).n_unique()
+    if wrong:
+        strategy = job.stage.strategy
+        who = f"strategy {strategy.config.type!r}" if strategy else "its increment"
+        raise StageFailed(
+            f"stage {job.stage.name!r}: {who} replaces {found.len()} rows, of which {wrong} are told twice or are not "
+            "in the table; nothing is published",
+            stage=job.stage.name,
+        )
+    return found
 
 
 def _check(job: StageJob, writing: Writing) -> None:

@@ -14,7 +14,7 @@ import polars as pl
 
 from dataflow.engine.backfill import BATCH_UNITS, Backfill, BackfillPlan, BackfillReport, plan_backfill
 from dataflow.engine.chosen import EVERYTHING, Chosen, check_all_there, edit, quarantined
-from dataflow.engine.due import due
+from dataflow.engine.due import Due, due
 from dataflow.engine.epochs import Move, foresee, move
 from dataflow.engine.events import Event, Observer
 from dataflow.engine.job import READABLE
@@ -105,8 +105,10 @@ class Engine:
     def quarantined(self, workflow: Workflow, stage: str, chosen: Chosen = EVERYTHING) -> pl.LazyFrame:
         """The chosen rows of the stage's quarantine, as they were set aside.
 
-        Errors: ConfigError where nothing was ever quarantined, and for what ``chosen`` names in vain.
+        Errors: ConfigError for an unknown stage, where nothing was ever quarantined, and for what ``chosen`` names in vain.
         """
+        if stage not in workflow.stages:
+            raise ConfigError.unknown("stage", stage, workflow.stages)
         return quarantined(self.lake(workflow), stage, chosen)
 
     def watermarks(self, workflow: Workflow) -> dict[str, dict[str, Any]]:
@@ -178,8 +180,8 @@ class Engine:
         reach(Seam.RUN_SHOWN)
         return report
 
-    def due(self, workflow: Workflow, *, select: str | Iterable[str] = ()) -> str | None:
-        """Why ``execute`` would do something now, in words; None where it would not, or another run is at work.
+    def due(self, workflow: Workflow, *, select: str | Iterable[str] = ()) -> Due | None:
+        """Why ``execute`` would do something now; None where it would not, or another run is at work.
 
         Sources that have to be asked are asked, and what they answer is kept for that run; nothing else is touched.
         Errors: as ``plan``; SourceUnavailable.
@@ -244,10 +246,10 @@ class Engine:
     def lake(self, workflow: Workflow) -> Lake:
         """The lake that ``workflow`` runs on."""
         if isinstance(self._lake, Lake):
-            return self._lake
+            return self._lake.remembering()
         lake = Lake(os.fspath(self._lake or workflow.lake or Path("lake", workflow.name)), self._storage_options)
         _check_place(lake)
-        return lake
+        return lake.remembering()
 
     def _observe(self, event: Event) -> None:
         if self._observer is not None:

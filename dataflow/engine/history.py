@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import polars as pl
 
 from dataflow.engine.seams import Seam, reach
-from dataflow.lake import journal
 from dataflow.lake.commit import TableChange, publish_change
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease
@@ -71,8 +70,9 @@ def record_history(lake: Lake, lease: HeldLease) -> int:
 
 def _append(lake: Lake, lease: HeldLease, table: str, told: Sequence[Judgement]) -> None:
     # Entries are numbered by their journal; one that was begun anew starts again from nothing.
-    app = f"{table}@{lease.pipeline}@{lake.open(journal.TABLE).metadata().id}"
-    known = (lake.open(table).transaction_version(app) if lake.exists(table) else None) or 0
+    app = f"{table}@{lease.pipeline}@{lease.journal_id}"
+    with lake.newest(table) as handle:
+        known = (handle.transaction_version(app) if handle is not None else None) or 0
     new = [j for j in told if j.seq > known]
     if not new:
         return

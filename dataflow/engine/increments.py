@@ -7,7 +7,7 @@ from functools import partial
 
 import polars as pl
 
-from dataflow.dedup import TABLE_FILE, Settled
+from dataflow.dedup import TABLE_ROW, Settled
 from dataflow.engine.admission import admit
 from dataflow.engine.counting import books
 from dataflow.engine.effect import Effect, scan_table, take_effect
@@ -15,7 +15,7 @@ from dataflow.engine.job import SIDE_TABLES, StageJob, side_table
 from dataflow.engine.pieces import Piece, piece_of, with_windows
 from dataflow.engine.produced import one_per_key, stage_duplicates, stage_produced
 from dataflow.engine.reading import check_named, every_row, produced_rows
-from dataflow.engine.replacing import replace_rows
+from dataflow.engine.replacing import NO_ROWS, replace_rows
 from dataflow.engine.settling import settle
 from dataflow.engine.writing import Writing
 from dataflow.lake.lake import ActiveFile, Snapshot
@@ -38,10 +38,9 @@ def compute_increment(job: StageJob, planned: PlannedUnit, writing: Writing) -> 
     gone = _rows_that_go(job, before, piece)
     removes: dict[str, tuple[str, ...]] = {}
     if job.stage.strategy is not None:
-        going = None if piece.gone is None else Settled(pl.LazyFrame(), identity=piece.identity, replaced=gone)
-        effect = settle(writing, produced, partial(every_row, job), anew=False, going=going)
+        effect = settle(writing, produced, partial(every_row, job), anew=False, going=gone)
         counts = effect.told(books(job, planned, writing, piece.rows))
-        if going is not None and before is not None:
+        if gone is not None and before is not None:
             counts = _exact(counts, before, effect.unchanged)
         removes[job.stage.name] = effect.removes
     elif gone is None or before is None:
@@ -50,25 +49,24 @@ def compute_increment(job: StageJob, planned: PlannedUnit, writing: Writing) -> 
         counts = counts.model_copy(update={"inserted": writing.rows(), "unchanged": before.rows if before else 0})
         if before is not None:
             # Of many small increments come many small files: now and then they are written into one.
-            folded = replace_rows(writing, before, pl.DataFrame(schema={TABLE_FILE: pl.String()}), ())
+            folded = replace_rows(writing, before, NO_ROWS)
             removes[job.stage.name] = tuple(file.path for file in folded.removed)
     else:
-        effect = _replace(writing, produced, before, gone, piece)
+        effect = _replace(writing, produced, before, gone)
         counts = _exact(books(job, planned, writing, piece.rows), before, effect.unchanged)
         removes[job.stage.name] = effect.removes
     return writing.manifest(counts, {**removes, **_thin_side_tables(writing, piece)})
 
 
 def _rows_that_go(job: StageJob, before: Snapshot | None, piece: Piece) -> pl.LazyFrame | None:
-    """The rows of the table that are computed again, or are no more: by which they are found, and their files."""
+    """The rows of the table that are computed again, or are no more."""
     if piece.gone is None or before is None or not before.files:
         return None
-    on = list(piece.identity)
-    found = scan_table(job, before).join(piece.gone.lazy(), on=on, how="semi", nulls_equal=True)
-    return found.select(*on, TABLE_FILE)
+    table, on = scan_table(job, before), piece.gone.columns
+    return table.join(piece.gone.lazy(), on=on, how="semi", nulls_equal=True).select(TABLE_ROW)
 
 
-def _replace(writing: Writing, produced: pl.LazyFrame, before: Snapshot, gone: pl.LazyFrame, piece: Piece) -> Effect:
+def _replace(writing: Writing, produced: pl.LazyFrame, before: Snapshot, gone: pl.LazyFrame) -> Effect:
     """Stage what was computed, and take the rows that go out of the table."""
     dedup = writing.job.stage.deduplicate
     rows = produced
@@ -77,7 +75,7 @@ def _replace(writing: Writing, produced: pl.LazyFrame, before: Snapshot, gone: p
         writing.count("produced", produced)
         rows = one_per_key(writing.job, produced, dedup)
     rows = writing.sink_aside_by_rules(rows).cache()
-    settled = Settled(rows, identity=piece.identity, replaced=gone)
+    settled = Settled(rows, replaced=gone)
     effect = take_effect(writing, rows, settled, before, anew=False)
     if dedup is not None:
         stage_duplicates(writing, produced, dedup)

@@ -51,6 +51,8 @@ class StageJob:
     """Which row ids ride through the stage's function."""
     repeatable: bool = False
     """Whether the function certainly gives the same rows in the same order whenever it is called."""
+    in_order: bool = False
+    """Whether the function looks at the order of the rows that it is given."""
     rides: bool = False
     """Whether the function gets frames whose ``select`` keeps row ids."""
     time_column: str | None = None
@@ -61,6 +63,8 @@ class StageJob:
     """Ids of the stage's units that are published."""
     arrivals: Mapping[str, int] = field(default_factory=dict[str, int])
     """File ids of the units of inputs that are sources."""
+    single_ids: bool = False
+    """Whether each row id of the first input is there once."""
     position: Mapping[str, Any] | None = None
     """Up to where a source is read when the batch is published."""
     file_id_max: int = 0
@@ -93,6 +97,12 @@ class StageJob:
     def arrival(self, path: str) -> tuple[int, tuple[str, bool, int, int]]:
         """Orders the files of an input by the arrival of their rows: by file id, else by the run that wrote them."""
         return self.arrivals.get(unit_id_of(path) or "", 0), written_when(path)
+
+    def is_landed(self, name: str) -> bool:
+        """Whether an input is a source's table: read in the order in which its rows came, each with an id of its own."""
+        # Rows that are sent again come out of the quarantine: no input is read then.
+        snapshot = self.inputs.get(name)
+        return snapshot is not None and all(unit_id_of(file.path) in self.arrivals for file in snapshot.files)
 
     def target(self, unit: Unit, table: str | None = None, role: FileRole = "new") -> Target:
         """Where rows of ``unit`` are staged: the stage's table, or one beside it."""

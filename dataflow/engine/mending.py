@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +12,13 @@ from dataflow.engine.publish import fulfil, promise
 from dataflow.engine.repair import repair
 from dataflow.engine.run import new_run_id
 from dataflow.errors import ConfigError, LakeCorrupt
-from dataflow.lake.commit import TableChange
+from dataflow.lake.commit import TableChange, fence
 from dataflow.lake.damage import broken_log_files, missing_files, more, set_aside_checkpoints, set_log_aside
 from dataflow.lake.lake import ActiveFile, Lake, Snapshot
 from dataflow.lake.lease import HeldLease, held, read_state
 from dataflow.lake.naming import unit_id_of
 from dataflow.lake.schema import to_delta
-from dataflow.lake.state import Intent, StageState, Stale, UnitState
+from dataflow.lake.state import Intent, PipelineState, StageState, Stale, UnitState
 from dataflow.model import Deletion, RowCounts, StagedFile, TableVersion
 from dataflow.plan import batch_id, count
 from dataflow.workflow import Workflow
@@ -103,8 +103,27 @@ def _mending(lake: Lake, workflow: Workflow, stage: str) -> Generator[HeldLease]
         raise ConfigError(
             f"stage {stage!r} was never published in {lake.uri}, so there is nothing to mend", stage=stage
         )
-    with held(lake, workflow.name, new_run_id(), ttl_seconds=workflow.run.lease_seconds) as lease:
+    broken = {t for t in state.tables if broken_log_files(lake.fs, lake.path(t))} if _was_left(state) else set[str]()
+    seconds = workflow.run.lease_seconds
+    with held(lake, workflow.name, new_run_id(), ttl_seconds=seconds, broken=broken) as lease:
         yield lease
+
+
+def _was_left(state: PipelineState) -> bool:
+    """Whether whoever held the lease last ended without giving it back."""
+    return state.lease is not None and not state.lease.released
+
+
+def _set_aside(lake: Lake, tables: Iterable[str], lease: HeldLease) -> list[str]:
+    """Set broken checkpoints of tables aside; says which."""
+    done: list[str] = []
+    for table in tables:
+        names = set_aside_checkpoints(lake.fs, lake.path(table))
+        done += [f"{name} of {table} set aside" for name in names]
+        if names and lease.took_over and not broken_log_files(lake.fs, lake.path(table)):
+            # When the lease was taken it could not be read, so whoever had the lease before may still write to it.
+            fence(lake, [table], lease.lock)
+    return done
 
 
 def _mark_rebuilt(lake: Lake, workflow: Workflow, stage: str, lease: HeldLease) -> tuple[str, ...]:
@@ -112,23 +131,30 @@ def _mark_rebuilt(lake: Lake, workflow: Workflow, stage: str, lease: HeldLease) 
     tables = {output.table: output for output in state.outputs}
     if stage not in tables:
         raise ConfigError(f"stage {stage!r}: it was never published, so there is nothing to rebuild", stage=stage)
-    done: list[str] = []
+    done = _set_aside(lake, tables, lease)
+    found = [damage for table, published in tables.items() if (damage := damage_of(lake, table, published))]
     again: set[str] = set()
-    for table, published in tables.items():
-        done += [f"{name} set aside" for name in set_aside_checkpoints(lake.fs, lake.path(table))]
-        found = damage_of(lake, table, published)
-        if found is None:
-            continue
-        if found.log:
-            done.append(f"the log of {table} set aside as {set_log_aside(lake.fs, lake.path(table))}")
-        lost = {unit_id_of(path) for path in found.files}
-        again |= {i for i in lost if i in state.units} if found.files and None not in lost else set(state.units)
-        done.append(found.said)
+    for damage in found:
+        lost = {unit_id_of(path) for path in damage.files}
+        again |= {i for i in lost if i in state.units} if damage.files and None not in lost else set(state.units)
+        done.append(damage.said)
     if again:
         _check_deliverable(workflow, lake, stage, lease, [state.units[i] for i in again])
+        if any(damage.table == stage and not damage.files for damage in found):
+            _mark_readers(workflow, stage, lease)
         lease.record("stale", Stale(stage=stage, units=tuple(sorted(again)), reason="rebuild"), stage=stage)
         done.append(f"{count(len(again), 'unit')} of {stage} to be computed again")
+    # Once the entry says what is lost: a table without a log looks like one that was never written.
+    broken = [damage.table for damage in found if damage.log]
+    done += [f"the log of {table} set aside as {set_log_aside(lake.fs, lake.path(table))}" for table in broken]
     return tuple(done)
+
+
+def _mark_readers(workflow: Workflow, stage: str, lease: HeldLease) -> None:
+    """Mark what reads a table whose log begins again: its versions are numbered as those that were read before."""
+    for name, reader in workflow.stages.items():
+        if stage in reader.inputs and lease.state.stage(name).units:
+            lease.record("stale", Stale(stage=name, reason=f"rebuild of {stage}"), stage=name)
 
 
 def _check_deliverable(
@@ -138,7 +164,7 @@ def _check_deliverable(
     declared = workflow.stages[stage]
     if declared.kind != "source":
         return
-    planning = Planning(workflow, lake, lease.state, lease.run_id, full=True)
+    planning = Planning(workflow, lake, lease.state, lease.run_id, full=True, without=workflow.stages)
     there = {item.name for item in planning.source(declared).items()}
     gone = sorted(str(value) for u in units for _, value in u.unit.partition if value not in there)
     if gone:
@@ -151,7 +177,8 @@ def _check_deliverable(
 
 
 def _restore(lake: Lake, workflow: Workflow, stage: str, version: int | None, lease: HeldLease) -> tuple[str, ...]:
-    done = [f"{name} set aside" for name in set_aside_checkpoints(lake.fs, lake.path(stage))]
+    tables = {stage, *(output.table for output in lease.state.stage(stage).outputs)}
+    done = _set_aside(lake, sorted(tables), lease)
     if version is None:
         return tuple(done)
     done += repair(lake, workflow, lease)
@@ -175,8 +202,8 @@ def _restore(lake: Lake, workflow: Workflow, stage: str, version: int | None, le
     intent = _back_to(lake, workflow, state, before, now, stage)
     promise(intent, lease)
     fulfil(lake, intent, lease)
-    again = sum(not unit.key for unit in intent.units)
-    done.append(f"{stage} is as it was at version {version}; {count(again, 'unit')} to be computed again")
+    again = {unit.unit.id for unit in (*state.stale, *intent.units)}
+    done.append(f"{stage} is as it was at version {version}; {count(len(again), 'unit')} to be computed again")
     return tuple(done)
 
 
@@ -202,7 +229,8 @@ def _back_to(lake: Lake, workflow: Workflow, state: StageState, before: Snapshot
         deletes=tuple(Deletion(path=f.path, vector=f.deleted) for f in back if f.deleted),
         seen={f.path: f.deleted for f in goes if f.deleted},
     )
-    units = [u if u.batch_id in kept else u.model_copy(update={"key": ""}) for u in state.units.values()]
+    # Those that the table has kept stay as the journal knows them.
+    units = [u.model_copy(update={"key": ""}) for u in state.units.values() if u.batch_id not in kept]
     return Intent(
         stage=stage,
         batch_id=name,

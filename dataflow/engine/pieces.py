@@ -13,7 +13,6 @@ from dataflow.engine.job import StageJob, is_system
 from dataflow.engine.reading import arrived
 from dataflow.incremental.tables import TableDiff, rows_that_left
 from dataflow.lake.lake import ActiveFile, partition_text
-from dataflow.lake.naming import unit_id_of
 from dataflow.lineage.locality import Cut
 from dataflow.model import ROW_ID, is_row_id
 from dataflow.plan import Increment
@@ -36,11 +35,6 @@ class Piece:
     """Values of columns of the table, each combination once: its rows with these go. None where no row goes."""
     cuts: tuple[Cut, ...] = ()
     """The cut of each column of ``gone``; none for row ids."""
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        """The columns by which rows that go are found."""
-        return () if self.gone is None else tuple(self.gone.columns)
 
 
 def piece_of(job: StageJob, increment: Increment) -> Piece:
@@ -84,8 +78,7 @@ def _files_with(job: StageJob, diff: TableDiff, ids: pl.DataFrame) -> list[Activ
     """Files that stayed, and hold rows with one of ``ids``: where a row became many, not all of them left."""
     came = {file.path for file in diff.came}
     stay = [file for file in diff.after.files if file.path not in came]
-    # A landed row has an id of its own.
-    if all(unit_id_of(file.path) in job.arrivals for file in diff.after.files):
+    if job.single_ids:
         return []
     path = "_piece_path"
     root = f"{job.lake.table_uri(diff.after.version.table)}/"

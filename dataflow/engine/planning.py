@@ -10,13 +10,12 @@ from typing import Any
 
 import polars as pl
 
-from dataflow.config import IncrementalConfig
-from dataflow.engine.admission import cut_windows
+from dataflow.engine.admission import cut_windows, time_column_of
 from dataflow.engine.job import StageJob, is_system, user_schema
 from dataflow.engine.paths import not_taken
 from dataflow.engine.positions import position_of
 from dataflow.engine.pulling import check_forgotten, open_source
-from dataflow.errors import ConfigError, LakeCorrupt, PlanError
+from dataflow.errors import ConfigError, LakeCorrupt
 from dataflow.lake.damage import check_whole
 from dataflow.lake.errors import WAY_OUT
 from dataflow.lake.lake import Lake, Snapshot
@@ -24,11 +23,10 @@ from dataflow.lake.state import FileRecord, Outputs, PipelineState, file_key
 from dataflow.lineage.locality import locality
 from dataflow.lineage.riding import with_riding_frames
 from dataflow.lineage.row_ids import Carried, carried_ids, row_id_column
-from dataflow.model import ROW_ID, SOURCE_FILE, StageReport, TableVersion, Unit, is_row_id
-from dataflow.plan import Proof, StagePlan, plan_source, plan_task, sliced_inputs
+from dataflow.model import ROW_ID, SOURCE_FILE, StageReport, TableVersion, Unit
+from dataflow.plan import Proof, StagePlan, plan_source, plan_task, sliced_inputs, stage_fingerprint
 from dataflow.sources import Source
 from dataflow.sources.spooled import SpooledSource
-from dataflow.windows.lateness import time_column_of
 from dataflow.workflow import Stage, Workflow
 from dataflow.workflow.strategies import as_they_are
 
@@ -51,14 +49,14 @@ class Planning:
         self.lake = lake
         self.state = state
         self.run_id = run_id
-        self.full = full
-        self.verify = verify
+        self.full, self.verify = full, verify
         self.started_at = datetime.now(UTC)
         # ``without``: tables that are known to be damaged, which are not looked at.
         heads = {name: lake.head(name) for name in workflow.stages if name not in without}
         self._pinned: dict[str, TableVersion] = {name: head for name, head in heads.items() if head is not None}
-        self._snapshots: dict[TableVersion, Snapshot] = {}
+        self._read = {name: state.stage(name).inputs for name in workflow.stages}
         self._proofs: dict[str, Proof] = {}
+        self._carries: dict[tuple[object, ...], tuple[Carried, bool]] = {}
         self._whole: set[TableVersion] = set()
         self._sources: dict[str, Source] = {}
 
@@ -87,9 +85,10 @@ class Planning:
         if stage.name in self._proofs:
             return self._proofs[stage.name]
         assert stage.function is not None
-        time_column = self._time_column(stage, inputs)
+        time_column = time_column_of(stage, inputs)
         carried, _ = self._carried(stage, inputs, sliced_inputs(stage, inputs), time_column)
-        shown = locality(stage.function, self._shown(stage, inputs, time_column))
+        lasting = [name for name in stage.inputs if ROW_ID in inputs[name].schema]
+        shown = locality(stage.function, self._shown(stage, inputs, time_column), lasting)
         self._proofs[stage.name] = Proof(shown, row_ids=row_id_column(stage.inputs[0]) in carried.columns)
         return self._proofs[stage.name]
 
@@ -102,7 +101,7 @@ class Planning:
         if head is not None and head.version >= known.version:
             if head not in self._whole:
                 # A listing of all its files: once for the stage and all that read it.
-                check_whole(self.lake, self._snapshot(head), self.state.stage(table))
+                check_whole(self.lake, self.lake.snapshot(head), self.state.stage(table))
                 self._whole.add(head)
             return
         found = "it is gone" if head is None else f"it is at version {head.version}"
@@ -144,9 +143,11 @@ class Planning:
         following = max([self.state.next_file_id, *(r.file_id + 1 for r in records)])
         self.state = self.state.model_copy(update={"files": files, "next_file_id": following})
 
-    def published(self, stage: Stage, outputs: Outputs) -> None:
+    def published(self, plan: StagePlan, outputs: Outputs) -> None:
         """Pin what a stage has just published."""
-        self._pinned |= {o.table: o for o in outputs.outputs if o.table == stage.name}
+        self._pinned |= {o.table: o for o in outputs.outputs if o.table == plan.stage}
+        if not plan.replays:
+            self._read[plan.stage] = () if plan.left else tuple(s.version for s in (plan.inputs or {}).values())
 
     def versions(self) -> dict[str, int]:
         """The pinned versions: the release that belongs together."""
@@ -154,12 +155,7 @@ class Planning:
 
     def snapshot(self, stage: str) -> Snapshot | None:
         """The pinned version of a stage's table."""
-        return self._snapshot(self._pinned[stage]) if stage in self._pinned else None
-
-    def _snapshot(self, version: TableVersion) -> Snapshot:
-        if version not in self._snapshots:
-            self._snapshots[version] = self.lake.snapshot(version)
-        return self._snapshots[version]
+        return self.lake.snapshot(self._pinned[stage]) if stage in self._pinned else None
 
     def job(self, stage: Stage, plan: StagePlan) -> StageJob:
         """Everything that the stage's units need.
@@ -182,12 +178,12 @@ class Planning:
 
     def inputs(self, stage: Stage) -> dict[str, Snapshot]:
         """The pinned versions of the stage's inputs."""
-        return {name: self._snapshot(self._pinned[name]) for name in stage.inputs if name in self._pinned}
+        return {name: self.lake.snapshot(self._pinned[name]) for name in stage.inputs if name in self._pinned}
 
     def reads(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> dict[str, Any]:
         """What a job knows of its inputs and of the function that is called with them."""
         sliced = tuple(sliced_inputs(stage, inputs))
-        time_column = self._time_column(stage, inputs)
+        time_column = time_column_of(stage, inputs)
         carried, rides = self._carried(stage, inputs, sliced, time_column)
         arrivals = {
             Unit(stage=f.source, partition=((SOURCE_FILE, f.name),)).id: f.file_id
@@ -201,8 +197,32 @@ class Planning:
             "carried": carried,
             "rides": rides,
             "repeatable": self._is_repeatable(stage, inputs),
+            "in_order": self._is_in_order(stage, inputs),
             "arrivals": arrivals,
+            "single_ids": self._has_single_ids(self.workflow.stages[stage.inputs[0]]),
         }
+
+    def _has_single_ids(self, stage: Stage) -> bool:
+        """Whether a row id of the stage's table is there once: a source lands a row once, and nothing since makes many of one."""
+        if stage.kind == "source":
+            return True
+        first, inputs, state = stage.inputs[0], self.inputs(stage), self.state.stage(stage.name)
+        unchanged = state.fingerprint == stage_fingerprint(stage) and all(unit.key for unit in state.units.values())
+        # What it has not read yet says nothing of the rows that it holds.
+        has_read = all(self._pinned.get(name) in self._read[stage.name] for name in stage.inputs)
+        if stage.window or not (unchanged and has_read):
+            return False
+        carried, _ = self._carried(stage, inputs, sliced_inputs(stage, inputs), None)
+        told = stage.strategy.strategy.unique_by if stage.strategy else ()
+        # A strategy may write a row in several versions, but not where these would agree in what each row has by itself.
+        once = stage.strategy is None or (bool(told) and set(told) <= set(carried.schema or ()))
+        keeps = carried.rows in ("preserved", "subset") and row_id_column(first) in carried.columns
+        return once and keeps and self._has_single_ids(self.workflow.stages[first])
+
+    def _is_in_order(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> bool:
+        # What a source landed lies in order as it is.
+        derived = any(self.workflow.stages[name].kind == "task" for name in stage.inputs)
+        return derived and self._prove(stage, inputs).locality.order.matters
 
     def _is_repeatable(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> bool:
         if stage.strategy is None or stage.function is as_they_are:
@@ -235,32 +255,14 @@ class Planning:
     def _references(self, stage: Stage) -> dict[str, Snapshot]:
         """The tables that the stage's rules refer to; one that was never published is not among them."""
         names = {name for rule in stage.gate for name in rule.references}
-        return {name: self._snapshot(self._pinned[name]) for name in sorted(names) if name in self._pinned}
+        return {name: self.lake.snapshot(self._pinned[name]) for name in sorted(names) if name in self._pinned}
 
     def _contract(self, stage: Stage, plan: StagePlan) -> pl.Schema:
-        source = self.source(stage)
-        snapshot = self.snapshot(stage.name)
+        source, snapshot = self.source(stage), self.snapshot(stage.name)
         items = [u.item for u in plan.units if u.item is not None]
         changed = self.state.stage(stage.name).fingerprint != plan.fingerprint
         held = None if snapshot is None or changed else user_schema(snapshot.schema)
         return source.contract(items, held) if items else held or pl.Schema()
-
-    def _time_column(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> str | None:
-        if stage.window is None:
-            return None
-        schema = inputs[stage.inputs[0]].schema
-        stamp = stage.incremental.timestamp_column if isinstance(stage.incremental, IncrementalConfig) else None
-        try:
-            column = time_column_of(user_schema(schema), stage.window.time_column, stamp)
-        except ConfigError as error:
-            raise ConfigError(f"stage {stage.name!r}: {error}", stage=stage.name) from error
-        if not any(is_row_id(c) for c in schema):
-            raise PlanError(
-                f"stage {stage.name!r}: whether a row is late is judged by the file that it came with, but the rows of {stage.inputs[0]!r} "
-                f"carry no row id: its function groups or mixes rows. Put the window on a stage whose first input keeps its rows apart",
-                stage=stage.name,
-            )
-        return column
 
     def _shown(self, stage: Stage, inputs: Mapping[str, Snapshot], time_column: str | None) -> dict[str, pl.Schema]:
         """The columns of the inputs that the stage's function is shown."""
@@ -272,6 +274,15 @@ class Planning:
         return schemas
 
     def _carried(
+        self, stage: Stage, inputs: Mapping[str, Snapshot], sliced: Sequence[str], time_column: str | None
+    ) -> tuple[Carried, bool]:
+        """Which row ids the stage's function carries along, asked of it once; and whether they ride in frames of their own."""
+        about = (stage.name, tuple(s.version for s in inputs.values()), *sliced)
+        if about not in self._carries:
+            self._carries[about] = self._asked_to_carry(stage, inputs, sliced, time_column)
+        return self._carries[about]
+
+    def _asked_to_carry(
         self, stage: Stage, inputs: Mapping[str, Snapshot], sliced: Sequence[str], time_column: str | None
     ) -> tuple[Carried, bool]:
         assert stage.function is not None

@@ -8,7 +8,6 @@ from dataflow.config import DeduplicateConfig
 from dataflow.dedup.by_key import deduplicate, duplicates
 from dataflow.engine.job import StageJob, is_system
 from dataflow.engine.writing import Writing
-from dataflow.lake.naming import unit_id_of
 from dataflow.model import ROW_ID
 
 
@@ -41,7 +40,7 @@ def _dropped(writing: Writing, produced: pl.LazyFrame, dedup: DeduplicateConfig)
     if (
         carried
         and carried.rows in ("preserved", "subset")
-        and _is_landed(writing.job)
+        and writing.job.single_ids
         and ROW_ID in produced.collect_schema()
     ):
         return produced.join(writing.staged(ROW_ID), on=ROW_ID, how="anti", maintain_order="left")
@@ -56,16 +55,9 @@ def one_per_key(job: StageJob, produced: pl.LazyFrame, dedup: DeduplicateConfig)
 def _order(job: StageJob, produced: pl.LazyFrame, dedup: DeduplicateConfig) -> list[str]:
     """By what it is decided which row of a key stays."""
     schema = produced.collect_schema()
-    if _is_landed(job):
+    if job.is_landed(job.stage.inputs[0]):
         return list(dedup.order_by)
     if ROW_ID in schema:
         return [*dedup.order_by, ROW_ID]
     told = [name for name, dtype in schema.items() if not is_system(name) and not dtype.is_nested()]
     return [*dedup.order_by, *(name for name in told if name not in dedup.order_by)]
-
-
-def _is_landed(job: StageJob) -> bool:
-    """Whether the first input is a source's table: read in the order in which its rows came, each with an id of its own."""
-    # Rows that are sent again come out of the quarantine: no input is read then.
-    first = job.inputs.get(job.stage.inputs[0])
-    return first is not None and all(unit_id_of(file.path) in job.arrivals for file in first.files)

@@ -79,7 +79,16 @@ def _promise(batch: Publication) -> Intent:
             stage=job.stage.name,
         )
     seconds = time.perf_counter() - batch.began if job.plan.in_full else None
-    return _intent(job, manifests, verdict, seconds)
+    return _intent(job, manifests, verdict, seconds).model_copy(update={"left": _unmarked(batch)})
+
+
+def _unmarked(batch: Publication) -> tuple[str, ...]:
+    """Of the published units that the batch leaves for later, those that the journal does not know as stale yet.
+
+    A backfill of many batches names them once, not in each.
+    """
+    known = batch.lease.state.stage(batch.job.stage.name).units
+    return tuple(id for id in batch.job.plan.left if id in known and known[id].key)
 
 
 def _commit(lake: Lake, intent: Intent, lease: HeldLease) -> Outputs:
@@ -152,7 +161,6 @@ def _intent(job: StageJob, manifests: Sequence[Manifest], verdict: Verdict, full
         units=tuple(UnitState(unit=m.unit, key=m.key, batch_id=m.batch_id) for m in manifests),
         replays=job.plan.replays,
         dropped=job.plan.dropped,
-        left=job.plan.left,
         inputs=tuple(s.version for s in job.plan.inputs.values()),
         fingerprint=job.plan.fingerprint,
         counts=counts,

@@ -42,21 +42,34 @@ def units_within(units: Sequence[Unit], wanted: Range, arrived: Mapping[str, flo
     """The units in the range: by their first partition column, of files by name or by when they arrived.
 
     ``arrived`` says for the units of a source, by id, when their file was modified last, in seconds since the epoch.
-    Bounds that are dates mean the time of arrival there, other bounds the names of files. A stage that runs whole is
-    one unit, which any range holds.
+    Bounds that are dates mean the time of arrival there, other bounds the names of files; beside a name, a date is the
+    beginning of one. A stage that runs whole is one unit, which any range holds.
     Nulls: a partition whose value is null lies in no range.
-    Errors: ConfigError where no unit lies in the range, for bounds that are no values of the column, and where the range
-    ends before it begins.
+    Errors: ConfigError where no unit lies in the range, for bounds that are no values of the column or of two kinds, and
+    where the range ends before it begins.
     """
     if not any(unit.partition for unit in units):
         return Found(tuple(units), "")
     column = units[0].partition[0][0]
     if column != SOURCE_FILE:
         return _within({u: str(u.partition[0][1]) for u in units if u.partition[0][1] is not None}, wanted, column)
-    if all(bound is None or _is_time(bound) for bound in (wanted.since, wanted.until)):
+    dates, others = _kinds(wanted)
+    if not others:
         times = {u: f"{datetime.fromtimestamp(arrived[u.id], UTC):%Y-%m-%d %H:%M:%S}" for u in units if u.id in arrived}
         return _within(times, wanted, "arrival")
+    for bound in dates if others else ():
+        if not any(unit.label.startswith(bound) for unit in units):
+            raise ConfigError(
+                f"the range {wanted} has ends of two kinds: {others[0]!r} is the name of a file, {bound!r} a time of "
+                "arrival; name two files, or give two dates"
+            )
     return _within({u: u.label for u in units}, wanted, "file name")
+
+
+def _kinds(wanted: Range) -> tuple[list[str], list[str]]:
+    """The bounds that may mean a time, and those that cannot."""
+    bounds = [bound for bound in (wanted.since, wanted.until) if bound is not None]
+    return [b for b in bounds if _is_time(b)], [b for b in bounds if not _is_time(b)]
 
 
 def _within(values: Mapping[Unit, str], wanted: Range, by: str) -> Found:

@@ -11,9 +11,9 @@ from dataflow.engine.publish import roll_forward
 from dataflow.engine.seams import Seam, reach
 from dataflow.errors import LakeError
 from dataflow.lake import manifests as manifest_store
-from dataflow.lake.commit import owner_of
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease
+from dataflow.lake.owner import owner_of
 from dataflow.lake.staging import sweep
 from dataflow.lake.state import Outputs, PipelineState
 from dataflow.model import Manifest
@@ -54,9 +54,10 @@ def sweep_runs(lake: Lake, stages: Sequence[str], run_ids: Sequence[str]) -> int
 def check_owner(lake: Lake, workflow: Workflow, state: PipelineState) -> None:
     """Errors: LakeError where a table that the workflow would write is not its own."""
     for table in sorted({*workflow.stages} - state.tables):
-        if not lake.exists(table):
-            continue
-        owner = owner_of(lake.open(table))
+        with lake.newest(table) as handle:
+            if handle is None:
+                continue
+            owner = owner_of(handle)
         if owner == workflow.name:
             # Its batches would be counted from one again, and be taken for published.
             raise LakeError(

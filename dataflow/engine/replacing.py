@@ -6,15 +6,15 @@ next to nothing now; but every later read takes the dead rows in as well, as lon
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from dataflow.dedup import TABLE_FILE
+from dataflow.dedup import TABLE_ROW
 from dataflow.engine.job import StageJob
 from dataflow.engine.writing import Writing
-from dataflow.errors import StageFailed
+from dataflow.errors import BooksUnbalanced
 from dataflow.lake.deletion_vectors import Rows, write_vectors
 from dataflow.lake.log import log_path
 from dataflow.lake.naming import unit_id_of
@@ -31,7 +31,9 @@ files are written again at a dead share of ``sqrt(2 * w * f / n)``: 0.3 for a fi
 0.4 for a tenth and ten."""
 MANY_SMALL = 32
 """More small files than this that came one after the other are folded into one: each costs every reader half a millisecond."""
-_PLACE = "_table_place"
+
+
+NO_ROWS = pl.Series(TABLE_ROW, [], pl.UInt64)
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,18 @@ class Choice:
         return (*self.gone, *self.rewritten, *self.folded)
 
 
-def replace_rows(writing: Writing, before: Snapshot, replaced: pl.DataFrame, identity: tuple[str, ...]) -> Choice:
-    """Take ``replaced`` rows out of the table as it was ``before``: what is written for it is staged.
-
-    Errors: StageFailed where other rows than these are found by ``identity``.
-    """
-    dying = dict(replaced.group_by(TABLE_FILE).len().iter_rows())
-    choice = choose(writing, before, dying)
-    _write_again(writing, before, choice, replaced, identity)
-    _mark(writing, before, choice.marked, replaced, identity, dying)
+def replace_rows(writing: Writing, before: Snapshot, replaced: pl.Series) -> Choice:
+    """Take rows out of the table as it was ``before``, by their numbers: what is written for it is staged."""
+    dying = writing.job.lake.places(before, replaced, _in_order(writing.job, before))
+    choice = choose(writing, before, {path: len(rows) for path, rows in dying.items()})
+    kept = (*choice.rewritten, *choice.folded, *choice.marked)
+    hidden = writing.job.lake.dead_rows(before.version.table, kept)
+    for path in {file.path for file in kept} & dying.keys():
+        hidden[path] = hidden.get(path, Rows()) | dying[path]
+    _write_again(writing, before, (*choice.rewritten, *choice.folded), hidden)
+    _mark(writing, choice.marked, hidden)
     writing.saw(writing.job.stage.name, [*choice.removed, *choice.marked])
-    writing.notes.extend(_told(choice, dying, writing.job.stage.storage.updates))
+    writing.notes.extend(_told(choice, hidden, writing.job.stage.storage.updates))
     return choice
 
 
@@ -98,87 +101,48 @@ def _foldable(writing: Writing, files: Sequence[ActiveFile]) -> tuple[ActiveFile
     return tuple(file for run in parts.values() if len(run) > MANY_SMALL for file in run)
 
 
-def scan_table(job: StageJob, snapshot: Snapshot, files: Sequence[ActiveFile] | None = None) -> pl.LazyFrame:
-    """The rows of the stage's table, each with the file that it is in."""
-    root = f"{job.lake.table_uri(job.stage.name)}/"
-    rows = job.lake.scan(snapshot, files, path_column=TABLE_FILE)
-    return rows.with_columns(pl.col(TABLE_FILE).str.strip_prefix(root))
+def scan_table(job: StageJob, snapshot: Snapshot) -> pl.LazyFrame:
+    """The rows of the stage's table, each with its number."""
+    return job.lake.scan(snapshot, _in_order(job, snapshot), number_column=TABLE_ROW)
 
 
-def _write_again(
-    writing: Writing, before: Snapshot, choice: Choice, replaced: pl.DataFrame, identity: tuple[str, ...]
-) -> None:
-    files = sorted((*choice.rewritten, *choice.folded), key=lambda file: writing.job.arrival(file.path))
+def _in_order(job: StageJob, snapshot: Snapshot) -> list[ActiveFile]:
+    return sorted(snapshot.files, key=lambda file: job.arrival(file.path))
+
+
+def _write_again(writing: Writing, before: Snapshot, files: Sequence[ActiveFile], hidden: Mapping[str, Rows]) -> None:
     if not files:
         return
-    so_far, rows = writing.carried(), scan_table(writing.job, before, files)
-    if choice.rewritten:
-        # A row that leaves one file may stay in another, if what tells it is there twice: it is asked by file and identity.
-        on = [*identity, TABLE_FILE]
-        rows = rows.join(replaced.lazy().select(on), on=on, how="anti", nulls_equal=True, maintain_order="left")
-    writing.sink(rows.drop(TABLE_FILE), role="carried")
+    so_far = writing.carried()
+    ordered = sorted(files, key=lambda file: writing.job.arrival(file.path))
+    writing.sink(writing.job.lake.scan(before, ordered, hidden=hidden), role="carried")
     writing.collect()
-    paths = {file.path for file in choice.rewritten}
-    asked = replaced.filter(pl.col(TABLE_FILE).is_in(paths)).height if paths else 0
-    _check(writing, identity, asked, sum(file.rows for file in files) - (writing.carried() - so_far))
+    asked = sum(file.rows + file.dead - len(hidden.get(file.path, ())) for file in files)
+    found = writing.carried() - so_far
+    if asked != found:
+        raise BooksUnbalanced(
+            f"stage {writing.job.stage.name!r}: {asked} rows of {len(files)} of its files were to be written again, but "
+            f"{found} are there; nothing is published",
+            stage=writing.job.stage.name,
+        )
 
 
-def _mark(
-    writing: Writing,
-    before: Snapshot,
-    files: Sequence[ActiveFile],
-    replaced: pl.DataFrame,
-    identity: tuple[str, ...],
-    dying: dict[str, int],
-) -> None:
+def _mark(writing: Writing, files: Sequence[ActiveFile], dead: Mapping[str, Rows]) -> None:
     if not files:
         return
-    job, table = writing.job, writing.job.stage.name
-    places = _places(job, before, files, replaced, identity)
-    dead = job.lake.dead_rows(table, files)
-    rows: dict[str, Rows] = {}
-    for file in files:
-        more = Rows(places.get(file.path, ()))
-        _check(writing, identity, dying[file.path], len(more))
-        rows[file.path] = dead.get(file.path, Rows()) | more
-    prefix = f"_{writing.planned.unit.id}-{job.run_id}-dead"
-    vectors, path = write_vectors(job.lake.fs, job.lake.path(table), prefix, rows)
+    lake, table = writing.job.lake, writing.job.stage.name
+    prefix = f"_{writing.planned.unit.id}-{writing.job.run_id}-dead"
+    vectors, path = write_vectors(lake.fs, lake.path(table), prefix, {file.path: dead[file.path] for file in files})
     reach(Seam.ROWS_MARKED, table)
     writing.mark(table, [Deletion(path=file.path, vector=vectors[file.path]) for file in files], path)
 
 
-def _places(
-    job: StageJob, before: Snapshot, files: Sequence[ActiveFile], replaced: pl.DataFrame, identity: tuple[str, ...]
-) -> dict[str, pl.Series]:
-    """At which places of ``files`` the ``replaced`` rows are."""
-    known, plans = {file.path: file for file in files}, list[pl.LazyFrame]()
-    for (path,), gone in replaced.group_by(TABLE_FILE):
-        if file := known.get(str(path)):
-            rows = job.lake.scan(before, [file], position_column=_PLACE).select(*identity, _PLACE)
-            placed = rows.join(gone.lazy().select(identity), on=list(identity), how="semi", nulls_equal=True)
-            plans.append(placed.select(_PLACE, pl.lit(path).alias(TABLE_FILE)))
-    found = pl.concat(pl.collect_all(plans))
-    return {str(path): part[_PLACE] for (path,), part in found.group_by(TABLE_FILE)}
-
-
-def _check(writing: Writing, identity: Sequence[str], asked: int, found: int) -> None:
-    if asked == found:
-        return
-    stage = writing.job.stage
-    who = f"strategy {stage.strategy.config.type!r} replaces" if stage.strategy else "its increment replaces"
-    raise StageFailed(
-        f"stage {stage.name!r}: {who} {asked} rows by {', '.join(identity)}, but {found} rows are found by that; "
-        "nothing is published",
-        stage=stage.name,
-    )
-
-
-def _told(choice: Choice, dying: dict[str, int], how: str) -> list[str]:
+def _told(choice: Choice, hidden: Mapping[str, Rows], how: str) -> list[str]:
     """What was chosen and why; nothing where there was hardly a choice: small files are always written again."""
     said: list[str] = []
     share, asked = f"{DEAD_SHARE:.0%}".replace("%", " %"), "storage.updates says so"
     if choice.marked:
-        dead = sum(file.dead + dying[file.path] for file in choice.marked)
+        dead = sum(len(hidden[file.path]) for file in choice.marked)
         why = f"at most {share} of their rows" if how == "auto" else asked
         said.append(
             f"{_files(choice.marked, 'keep')} {dead:,} dead row{'' if dead == 1 else 's'} in deletion vectors ({why})"

@@ -10,7 +10,7 @@ from typing import Any
 from dataflow.engine.call import said
 from dataflow.engine.job import StageJob
 from dataflow.errors import DataFlowError, LeaseHeld
-from dataflow.lake.lake import Lake
+from dataflow.lake.lake import Lake, Snapshot
 from dataflow.lake.state import Outputs
 from dataflow.model import LineageEdge, Manifest, RowCounts, RuleResult, RunReport, RunState, StageReport, Verdict
 from dataflow.model.secrets import redacted
@@ -18,7 +18,8 @@ from dataflow.plan import StagePlan
 from dataflow.quality.findings import found
 from dataflow.workflow import Stage, Workflow
 
-_BLOCKING = ("failed", "rejected", "not_run")
+_BLOCKING = {"failed": "failed", "rejected": "was rejected", "not_run": "did not run"}
+"""States of a stage that keep those after it from running, and how this is told of it."""
 
 
 class Reports:
@@ -53,15 +54,12 @@ class Reports:
         return next((s for s in needed if s in self.stages and self.stages[s].state in _BLOCKING), None)
 
     def not_run(self, stage: Stage, blocked: str) -> StageReport:
-        return StageReport(
-            stage=stage.name, kind=stage.kind, state="not_run", reason=f"{blocked} was {self._word(blocked)}"
-        )
+        reason = f"{blocked} {_BLOCKING[self.stages[blocked].state]}"
+        return StageReport(stage=stage.name, kind=stage.kind, state="not_run", reason=reason)
 
-    def _word(self, stage: str) -> str:
-        return self.stages[stage].state.replace("_", " ")
-
-    def idle(self, stage: Stage, plan: StagePlan) -> StageReport:
-        rows, size = self._fresh(stage, 0, 0)
+    def idle(self, stage: Stage, plan: StagePlan, table: Snapshot | None) -> StageReport:
+        """The report of a stage that has nothing to do; its ``table`` stays as it is."""
+        rows, size = _held(table)
         state = "deferred" if plan.action == "wait" else "skipped"
         return StageReport(
             stage=stage.name,
@@ -76,9 +74,9 @@ class Reports:
             **_skipped(stage, plan, rows),
         )
 
-    def passed_by(self, stage: Stage, reason: str) -> StageReport:
-        """The report of a stage on a path that is not taken."""
-        rows, size = self._fresh(stage, 0, 0)
+    def passed_by(self, stage: Stage, reason: str, table: Snapshot | None) -> StageReport:
+        """The report of a stage on a path that is not taken; its ``table`` stays as it is."""
+        rows, size = _held(table)
         return StageReport(
             stage=stage.name,
             kind=stage.kind,
@@ -109,17 +107,25 @@ class Reports:
         return base.model_copy(update={"state": "branched", "reason": reason})
 
     def published(
-        self, job: StageJob, manifests: Sequence[Manifest], verdict: Verdict | None, outputs: Outputs, seconds: float
+        self,
+        job: StageJob,
+        manifests: Sequence[Manifest],
+        verdict: Verdict | None,
+        outputs: Outputs,
+        table: Snapshot | None,
+        seconds: float,
     ) -> StageReport:
+        """The report of a published batch; its ``table`` is as it left it."""
         own = next((o for o in outputs.outputs if o.table == job.stage.name), None)
         inputs = tuple(s.version for s in (job.plan.inputs or {}).values())
         self.outputs[job.stage.name] = LineageEdge(
             stage=job.stage.name, batch_id=job.plan.batch_id, inputs=inputs, outputs=outputs.outputs
         )
         base = self._base(job, manifests, verdict, seconds)
-        rows, size = self._fresh(job.stage, base.counts.published, base.bytes_written)
-        skipped = _skipped(job.stage, job.plan, rows, job.sliced)
-        return base.model_copy(update={"output": own, "rows_fresh": rows, "bytes_fresh": size, **skipped})
+        rows, size = _held(table)
+        fresh = {"rows_fresh": rows - base.counts.published, "bytes_fresh": size - base.bytes_written} if table else {}
+        skipped = _skipped(job.stage, job.plan, fresh.get("rows_fresh", 0), job.sliced)
+        return base.model_copy(update={"output": own, **fresh, **skipped})
 
     def _base(
         self, job: StageJob, manifests: Sequence[Manifest], verdict: Verdict | None, seconds: float
@@ -152,14 +158,6 @@ class Reports:
             in_full=job.plan.in_full,
             full_seconds=job.plan.full_seconds,
         )
-
-    def _fresh(self, stage: Stage, rows: int, size: int) -> tuple[int, int]:
-        """Rows and bytes of the stage's table beyond what the batch wrote."""
-        head = self.lake.head(stage.name)
-        if head is None:
-            return 0, 0
-        files = self.lake.snapshot(head).files
-        return sum(f.rows for f in files) - rows, sum(f.size_bytes for f in files) - size
 
     def held(self, error: LeaseHeld) -> RunReport:
         """The report of a run that another run keeps from starting."""
@@ -201,6 +199,11 @@ class Reports:
             lineage=tuple(self.outputs[name] for name in order if name in self.outputs),
             repaired=self.repaired,
         )
+
+
+def _held(table: Snapshot | None) -> tuple[int, int]:
+    """Rows and bytes of a table."""
+    return (table.rows, sum(f.size_bytes for f in table.files)) if table else (0, 0)
 
 
 def _skipped(stage: Stage, plan: StagePlan, fresh: int, sliced: Sequence[str] | None = None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from dataflow.dedup import REASON, TABLE_FILE, Settled
+from dataflow.dedup import REASON, TABLE_ROW
 from dataflow.engine.effect import Effect, scan_table, take_effect
 from dataflow.engine.writing import Writing
 from dataflow.errors import ConfigError
@@ -19,16 +19,16 @@ def settle(
     everything: Callable[[], pl.LazyFrame],
     *,
     anew: bool,
-    going: Settled | None = None,
+    going: pl.LazyFrame | None = None,
 ) -> Effect:
     """Stage what ``produced`` does to the table; ``anew`` where the table is computed from all of its input.
 
-    With ``going``, ``produced`` is all there is to tell of some rows of the table: they are replaced by what it comes to.
+    With ``going``, ``produced`` is all there is to tell of these rows of the table: they are replaced by what it comes to.
     """
     job = writing.job
     assert job.stage.strategy is not None
     strategy = job.stage.strategy.strategy
-    if taken := [name for name in (TABLE_FILE, REASON) if name in produced.collect_schema()]:
+    if taken := [name for name in (TABLE_ROW, REASON) if name in produced.collect_schema()]:
         raise ConfigError(
             f"stage {job.stage.name!r}: its rows have a column {taken[0]!r}, a name that strategies keep for themselves; "
             "rename it before, in a stage with a function",
@@ -44,5 +44,5 @@ def settle(
     table = scan_table(job, before) if before and before.files and going is None else None
     settled = strategy.settle(rows, table, everything)
     if going is not None:
-        settled = replace(settled, identity=going.identity, replaced=going.replaced)
+        settled = replace(settled, replaced=going)
     return take_effect(writing, rows, settled, before, anew=anew)

@@ -60,6 +60,9 @@ def _of_unit(job: StageJob, unit: Unit) -> pl.LazyFrame:
     good = job.routed(produced).good
     if stage.strategy is None:
         return good
+    if not job.repeatable:
+        # Asked twice, a function may give its rows in another order, or other rows.
+        good = good.collect().lazy()
     settled = stage.strategy.strategy.settle(good, None, partial(every_row, job))
     rewritten = [] if settled.rewritten is None else [settled.rewritten]
     return pl.concat([settled.added, *rewritten], how="diagonal")

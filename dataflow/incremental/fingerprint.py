@@ -148,10 +148,16 @@ def _text(thing: Any) -> str:
         # Its source line may hold other things too, and other lambdas.
         return _code_text(code)
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(code or thing)))
+        return _bare(inspect.getsource(code or thing))
     except (OSError, TypeError, SyntaxError):
         # Typed into a console: the byte code stands in.
         return _code_text(code) if code is not None else _name(thing)
+
+
+@functools.lru_cache(1024)
+def _bare(source: str) -> str:
+    """What a piece of source says without comments, docstrings and layout. Errors: SyntaxError."""
+    tree = ast.parse(textwrap.dedent(source))
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)

@@ -8,11 +8,10 @@ silent overwrite.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from deltalake import CommitProperties, DeltaTable, Schema, TableFeatures, Transaction
 from deltalake.exceptions import DeltaError
@@ -21,8 +20,10 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 from dataflow.errors import CommitConflict, LakeCorrupt, LeaseLost, SchemaConflict
 from dataflow.lake.deletion_vectors import read_vectors
 from dataflow.lake.errors import storage_errors
+from dataflow.lake.filesystem import sizes_of
 from dataflow.lake.lake import Lake
 from dataflow.lake.marking import commit_marked
+from dataflow.lake.owner import owner_text
 from dataflow.lake.schema import from_delta
 from dataflow.lake.seams import Seam, reach
 from dataflow.lake.snapshot import ActiveFile
@@ -45,10 +46,13 @@ class Lock:
 
     def hold(self, handle: DeltaTable) -> None:
         """Errors: LeaseLost where ``handle``'s table has seen a later lease."""
-        seen = handle.transaction_version(self.app)
+        self.outlast(handle.transaction_version(self.app), handle.table_uri)
+
+    def outlast(self, seen: int | None, uri: str) -> None:
+        """Errors: LeaseLost where ``seen``, the last lease that the table at ``uri`` knows, is a later one."""
         if seen is not None and seen > self.number:
             raise LeaseLost(
-                f"{handle.table_uri}: another run took the lease over (lease {seen}, ours is {self.number}); this run stops without publishing"
+                f"{uri}: another run took the lease over (lease {seen}, ours is {self.number}); this run stops without publishing"
             )
 
 
@@ -106,26 +110,25 @@ def _persistently(uri: str, commit: Callable[[], T]) -> T:
 
 
 def _commit(lake: Lake, change: TableChange, lock: Lock) -> int:
-    if not lake.exists(change.table):
-        _check_staged(lake, change)
-        return _create(lake, change, lock)
-    handle = lake.open(change.table)
+    with lake.newest(change.table) as handle:
+        if handle is None:
+            _check_staged(lake, change)
+            return _create(lake, change, lock)
+        return _commit_to(lake, handle, change, lock)
+
+
+def _commit_to(lake: Lake, handle: DeltaTable, change: TableChange, lock: Lock) -> int:
     lock.hold(handle)
     if (handle.transaction_version(change.app) or 0) >= change.seq:
-        return _version_of(handle, change)
+        return _version_of(lake, handle.version(), change)
     if change.after is not None and (handle.transaction_version(change.app) or 0) != change.after:
         raise CommitConflict(f"{handle.table_uri}: another run published in between; run again", table=change.table)
     _check_staged(lake, change)
     _check_partitioning(handle, change)
     schema = Schema.from_json(change.table_schema)
-    if not change.truncate:
-        handle = _widen(lake, handle, change, schema, lock)
-    elif _is_missing_local_times(handle, schema):
-        # An overwrite would take such columns over without the feature, and leave a table that nobody can read.
-        handle.alter.add_feature(
-            TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True, commit_properties=_step(lock)
-        )
-        handle = lake.open(change.table)
+    if _is_prepared(handle, change, schema, lock):
+        # Whatever has come in between, a run that took the lease over among it: what was looked up above is old.
+        return _commit_to(lake, lake.open(change.table), change, lock)
     replaced = _replaced(lake, handle, change)
     if change.deletes or (any(file.deleted for file in replaced) and not change.truncate):
         return commit_marked(lake, handle, change, replaced, lock)
@@ -138,7 +141,8 @@ def _commit(lake: Lake, change: TableChange, lock: Lock) -> int:
         list(change.partition_by) or None,
         commit_properties=_properties(change, lock),
     )
-    return max(handle.version(), base + 1)
+    # Not the handle's: it may know what others have committed since.
+    return base + 1
 
 
 def _create(lake: Lake, change: TableChange, lock: Lock) -> int:
@@ -187,6 +191,19 @@ def _check_partitioning(handle: DeltaTable, change: TableChange) -> None:
         )
 
 
+def _is_prepared(handle: DeltaTable, change: TableChange, schema: Schema, lock: Lock) -> bool:
+    """Make the table such that it can take the batch; whether that took a commit."""
+    if not change.truncate:
+        return _is_widened(handle, change, schema, lock)
+    if not _is_missing_local_times(handle, schema):
+        return False
+    # An overwrite would take such columns over without the feature, and leave a table that nobody can read.
+    handle.alter.add_feature(
+        TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True, commit_properties=_step(lock)
+    )
+    return True
+
+
 def _is_missing_local_times(handle: DeltaTable, schema: Schema) -> bool:
     features = handle.protocol().writer_features or []
     return "timestamp_ntz" in schema.to_json() and "timestampNtz" not in features
@@ -194,9 +211,9 @@ def _is_missing_local_times(handle: DeltaTable, schema: Schema) -> bool:
 
 def _check_staged(lake: Lake, change: TableChange) -> None:
     """Delta does not look whether the files that a commit adds exist; a reader would fail later."""
-    for file in change.adds:
-        path = lake.path(change.table, file.path)
-        if not lake.fs.exists(path) or lake.fs.size(path) != file.size_bytes:
+    places = [lake.path(change.table, file.path) for file in change.adds]
+    for file, path, size in zip(change.adds, places, sizes_of(lake.fs, places), strict=True):
+        if size != file.size_bytes:
             raise LakeCorrupt(
                 f"{path}: a file staged for batch {change.batch_id} is gone or was changed; nothing of the batch is published in {change.table!r}. Run again",
                 table=change.table,
@@ -231,8 +248,8 @@ def _replaced(lake: Lake, handle: DeltaTable, change: TableChange) -> list[Activ
     return [active[path] for path in change.removes]
 
 
-def _widen(lake: Lake, handle: DeltaTable, change: TableChange, schema: Schema, lock: Lock) -> DeltaTable:
-    """Add the columns that the table lacks; any other difference is refused."""
+def _is_widened(handle: DeltaTable, change: TableChange, schema: Schema, lock: Lock) -> bool:
+    """Add the columns that the table lacks, if any; any other difference is refused."""
     have, want = from_delta(handle.schema()), from_delta(schema)
     changed = [name for name in want if name in have and have[name] != want[name]]
     lost = [name for name in have if name not in want]
@@ -244,32 +261,15 @@ def _widen(lake: Lake, handle: DeltaTable, change: TableChange, schema: Schema, 
         )
     fresh = [field for field in schema.fields if field.name not in have]
     if not fresh:
-        return handle
+        return False
     handle.alter.add_columns(fresh, commit_properties=_step(lock))
     reach(Seam.SCHEMA_WIDENED, change.table)
-    return lake.open(change.table)
+    return True
 
 
-def _version_of(handle: DeltaTable, change: TableChange) -> int:
-    for commit in handle.history():
-        if commit.get("dataflow_batch") == change.batch_id:
-            return int(commit["version"])
-    return handle.version()
-
-
-def owner_text(pipeline: str) -> str:
-    """What a table's description says of the pipeline that owns it."""
-    return json.dumps({"dataflow_pipeline": pipeline})
-
-
-def owner_of(handle: DeltaTable) -> str | None:
-    """The pipeline that owns a table; None for a table that is not ours."""
-    try:
-        found: Any = json.loads(handle.metadata().description or "")
-    except ValueError:
-        return None
-    owner = cast("dict[str, Any]", found).get("dataflow_pipeline") if isinstance(found, dict) else None
-    return owner if isinstance(owner, str) else None
+def _version_of(lake: Lake, newest: int, change: TableChange) -> int:
+    found = (version for version, batch in lake.log(change.table).batches(newest) if batch == change.batch_id)
+    return next(found, newest)
 
 
 def fence(lake: Lake, tables: Iterable[str], lock: Lock) -> None:
@@ -278,19 +278,22 @@ def fence(lake: Lake, tables: Iterable[str], lock: Lock) -> None:
     Errors: LeaseLost where a later lease has fenced already.
     """
     for table in tables:
-        if lake.exists(table):
-            # The writer that is fenced out may commit while we do: then once more.
-            _persistently(lake.table_uri(table), lambda table=table: _fence(lake.open(table), lock))
+        # The writer that is fenced out may commit while we do: then once more.
+        if _persistently(lake.table_uri(table), lambda table=table: _fence(lake, table, lock)):
             reach(Seam.TABLE_FENCED, table)
 
 
-def _fence(handle: DeltaTable, lock: Lock) -> None:
-    lock.hold(handle)
-    if handle.transaction_version(lock.app) != lock.number:
-        handle.create_write_transaction(
-            [],
-            "append",
-            handle.schema(),
-            list(handle.metadata().partition_columns) or None,
-            commit_properties=_step(lock),
-        )
+def _fence(lake: Lake, table: str, lock: Lock) -> bool:
+    with lake.newest(table) as handle:
+        if handle is None:
+            return False
+        lock.hold(handle)
+        if handle.transaction_version(lock.app) != lock.number:
+            handle.create_write_transaction(
+                [],
+                "append",
+                handle.schema(),
+                list(handle.metadata().partition_columns) or None,
+                commit_properties=_step(lock),
+            )
+    return True

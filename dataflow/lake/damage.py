@@ -11,8 +11,9 @@ import polars as pl
 
 from dataflow.errors import LakeCorrupt
 from dataflow.lake.errors import WAY_OUT
-from dataflow.lake.filesystem import FileSystem
+from dataflow.lake.filesystem import FileSystem, paths_under
 from dataflow.lake.naming import unit_id_of
+from dataflow.lake.seams import Seam, reach
 
 if TYPE_CHECKING:
     from dataflow.lake.lake import Lake, Snapshot
@@ -27,8 +28,7 @@ _VERSION = re.compile(r"^(\d{20})\.(json|checkpoint[.\w-]*\.parquet)$")
 
 def present_files(lake: Lake, table: str) -> set[str]:
     """Paths of all files in the table's folder, by one listing of it: to ask for each takes an object store minutes."""
-    root = lake.path(table)
-    return {place[len(root) + 1 :] for place in lake.fs.find(root)}
+    return paths_under(lake.fs, lake.path(table))
 
 
 def missing_files(lake: Lake, snapshot: Snapshot) -> tuple[str, ...]:
@@ -89,7 +89,8 @@ def _hinted(files: FileSystem, log: str, names: list[str]) -> Iterator[str]:
         yield HINT
         return
     begins = f"{version:020d}.checkpoint"
-    if not any(name.startswith(begins) for name in names):
+    # One that was set aside begins so too.
+    if not any(name.startswith(begins) and _VERSION.match(name) for name in names):
         yield f"{begins}.parquet"
 
 
@@ -111,10 +112,11 @@ def set_aside_checkpoints(files: FileSystem, root: str) -> tuple[str, ...]:
     broken = [name for name in broken_log_files(files, root) if ".checkpoint" in name or name.endswith(HINT)]
     if not broken:
         return ()
-    there = [name for name in {*broken, f"{LOG}/{HINT}"} if files.exists(f"{root}/{name}")]
+    there = [name for name in sorted({*broken, f"{LOG}/{HINT}"}) if files.exists(f"{root}/{name}")]
     for name in there:
         files.mv(f"{root}/{name}", f"{root}/{name}{ASIDE}")
-    return tuple(sorted(there))
+        reach(Seam.LOG_SET_ASIDE, name)
+    return tuple(there)
 
 
 def set_log_aside(files: FileSystem, root: str) -> str:
@@ -124,4 +126,5 @@ def set_log_aside(files: FileSystem, root: str) -> str:
         number += 1
     aside = f"{LOG}{ASIDE}{number}"
     files.mv(f"{root}/{LOG}", f"{root}/{aside}", recursive=True)
+    reach(Seam.LOG_SET_ASIDE, aside)
     return aside

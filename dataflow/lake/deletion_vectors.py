@@ -15,6 +15,7 @@ import base64
 import struct
 import uuid
 import zlib
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -166,9 +167,13 @@ def everything_but(rows: Rows, count: int) -> Rows:
     return every - rows
 
 
-def positions(rows: Rows) -> pl.Series:
-    """The positions in ``rows``, ascending."""
-    return pl.Series(np.frombuffer(rows.to_array(), dtype=np.uint64), dtype=pl.UInt64)
+def living(numbers: np.ndarray[Any, np.dtype[np.uint64]], dead: Rows | None) -> Rows:
+    """The positions of living rows of a file, which are counted from 0 without the ``dead`` ones."""
+    if dead:
+        gone = np.frombuffer(dead.to_array(), dtype=np.uint64)
+        before = gone - np.arange(gone.size, dtype=np.uint64)
+        numbers = numbers + np.searchsorted(before, numbers, side="right").astype(np.uint64)
+    return Rows(array("Q", numbers.tobytes()))
 
 
 Callback = Callable[[pl.DataFrame], pl.DataFrame]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,23 @@ def read_all(files: FileSystem, places: Sequence[str]) -> list[bytes]:
     # Not ``cat``, which takes brackets in a folder's name for a pattern.
     found: list[bytes] = files.cat_ranges([*places], None, None, on_error="raise") if places else []
     return found
+
+
+def sizes_of(files: FileSystem, places: Sequence[str]) -> list[int | None]:
+    """How large files are, asked all at once; None for one that is not there."""
+    try:
+        sizes: list[int | None] = files.sizes([*places])
+    except FileNotFoundError:
+        return [files.size(place) if files.exists(place) else None for place in places]
+    return sizes
+
+
+def paths_under(files: FileSystem, root: str) -> set[str]:
+    """Paths of all files below the folder ``root``, as seen from there."""
+    if "file" not in files.protocol:
+        return {place[len(root) + 1 :] for place in files.find(root)}
+    # fsspec asks for the size and times of each file, which takes ten times as long.
+    return {f"{folder}/{name}"[len(root) + 1 :] for folder, _, names in os.walk(root) for name in names}
 
 
 def _opened(protocol: str, **options: bool) -> FileSystem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dataflow.errors import LakeCorrupt
-from dataflow.lake.journal import Entry
+from dataflow.lake.journal import Entry, Journal
 from dataflow.lake.state import (
     FileRecord,
     Files,
@@ -34,6 +35,32 @@ def fold(entries: Iterable[Entry]) -> dict[str, PipelineState]:
     for entry in entries:
         folds.setdefault(entry.pipeline, _Fold(entry.pipeline)).take(entry)
     return {name: folded.state() for name, folded in folds.items()}
+
+
+class Told:
+    """What a journal says of a pipeline, asked for again and again: the fold goes on where it was."""
+
+    def __init__(self, journal: Journal, pipeline: str) -> None:
+        self.journal = journal
+        self._pipeline = pipeline
+        self._begin()
+
+    def _begin(self) -> None:
+        self._fold, self._taken = _Fold(self._pipeline), list[Entry]()
+
+    def state(self) -> PipelineState:
+        """The state now. Errors: LakeCorrupt."""
+        entries = [entry for entry in self.journal.entries() if entry.pipeline == self._pipeline]
+        # Those that a run of another pipeline has archived since are no more: their checkpoint stands for them.
+        if len(self._taken) > len(entries) or not all(map(operator.is_, self._taken, entries)):
+            self._begin()
+        fold, known = self._fold, len(self._taken)
+        # Half a fold is left by an entry that cannot be understood.
+        self._begin()
+        for entry in entries[known:]:
+            fold.take(entry)
+        self._fold, self._taken = fold, entries
+        return fold.state()
 
 
 class _Fold:

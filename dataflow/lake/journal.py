@@ -12,9 +12,10 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Literal
 
 import polars as pl
@@ -26,13 +27,13 @@ from pydantic import ValidationError
 from dataflow.errors import CommitConflict, LakeCorrupt, LakeError, LeaseLost
 from dataflow.lake.commit import Lock
 from dataflow.lake.errors import persistently, storage_errors
-from dataflow.lake.lake import Lake
+from dataflow.lake.journal_log import LOG_KEPT, JournalLog
+from dataflow.lake.journal_log import TABLE as TABLE
+from dataflow.lake.lake import ActiveFile, Lake
 from dataflow.lake.schema import to_delta
 from dataflow.lake.seams import Seam, reach
-from dataflow.lake.snapshot import ActiveFile, Snapshot, snapshot_of
-from dataflow.model import Frozen, TableVersion
+from dataflow.model import Frozen
 
-TABLE = "_journal"
 Kind = Literal[
     "lease",
     "beat",
@@ -60,10 +61,11 @@ SCHEMA = pl.Schema(
         "archived": pl.Boolean(),
     }
 )
+_PATH = "_path"
 _ARCHIVE_AFTER = 64
-_LOG_KEPT = "interval 1 hours"
-"""Nobody reads an older version of the journal; a log that is never cleaned makes every look into it slower."""
 _ATTEMPTS = 20
+_CHECKPOINT_EVERY = 100
+"""A run of many entries archives them when it ends; whoever opens the journal before reads all commits since."""
 
 
 class Entry(Frozen):
@@ -80,11 +82,14 @@ class Entry(Frozen):
 
 
 class Journal:
-    """Reads and appends entries. Appends of one process go one after the other."""
+    """Reads and appends entries. Appends of one process go one after the other; a file of entries is read once."""
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = threading.RLock()
+        self._log = JournalLog(lake)
+        self._told: dict[str, tuple[Entry, ...]] = {}
+        """The entries of files that are not archived, by path."""
 
     @persistently
     def entries(self, *, archived: bool = False) -> list[Entry]:
@@ -92,29 +97,40 @@ class Journal:
 
         Errors: LakeCorrupt.
         """
-        if not self.lake.exists(TABLE):
-            return []
-        snapshot = self._snapshot(self.lake.open(TABLE))
-        return self._read(snapshot, [f for f in snapshot.files if archived or not _is_archived(f)])
+        with self._one_at_a_time:
+            self._log.look()
+            return _in_order(self._read(list(self._log.files)).values()) if archived else self._current()
 
-    def _snapshot(self, handle: DeltaTable) -> Snapshot:
-        return snapshot_of(handle, TableVersion(table=TABLE, uri=self.lake.table_uri(TABLE), version=handle.version()))
+    @property
+    def id(self) -> str:
+        """Which journal it is, once there is one: entries of one that was begun anew are numbered from nothing."""
+        with self._one_at_a_time:
+            return self._log.id
 
-    def _read(self, snapshot: Snapshot, files: Sequence[ActiveFile]) -> list[Entry]:
+    def _current(self) -> list[Entry]:
+        """The entries that are not archived."""
+        paths = [f.path for f in self._log.files.values() if not _is_archived(f)]
+        known = {path: self._told[path] for path in paths if path in self._told}
+        self._told = known | self._read([path for path in paths if path not in known])
+        return _in_order(self._told.values())
+
+    def _read(self, paths: Sequence[str]) -> dict[str, tuple[Entry, ...]]:
+        """The entries of each of these files."""
+        if not paths:
+            return {}
         uri = self.lake.table_uri(TABLE)
         with storage_errors(uri):
-            frame = (
-                self.lake.scan_files(TABLE, [f.path for f in files], snapshot.schema)
-                .collect()
-                .sort("seq", maintain_order=True)
-            )
+            frame = self.lake.scan_files(TABLE, paths, self._log.schema, path_column=_PATH).collect()
+        found: dict[str, list[Entry]] = {_name(path): [] for path in paths}
         try:
-            return [Entry.model_validate(row) for row in frame.drop("archived").iter_rows(named=True)]
+            for row in frame.drop("archived").iter_rows(named=True):
+                found[_name(row.pop(_PATH))].append(Entry.model_validate(row))
         except ValidationError as error:
             raise LakeCorrupt(
                 f"{uri}: an entry cannot be understood ({error.errors()[0]['msg']}); it was written by a newer dataflow: update this one",
                 what=uri,
             ) from error
+        return {path: tuple(found[_name(path)]) for path in paths}
 
     def append(self, entry: Entry, lock: Lock, *, acquire: bool = False) -> None:
         """Write ``entry`` under the lease.
@@ -140,36 +156,42 @@ class Journal:
         return True
 
     def _append(self, entry: Entry, lock: Lock, acquire: bool) -> None:
-        handle = self.lake.open(TABLE) if self.lake.exists(TABLE) else None
-        if handle is not None:
-            lock.hold(handle)
-            if acquire and (handle.transaction_version(lock.app) or 0) >= lock.number:
-                raise CommitConflict(
-                    f"lease {lock.number} of {entry.pipeline!r} was taken by another run", pipeline=entry.pipeline
-                )
-        stamped = entry.model_copy(
-            update={"seq": 0 if handle is None else handle.version() + 1, "at": datetime.now(UTC)}
-        )
+        log = self._log
+        log.look()
+        seen = log.transaction(lock.app)
+        lock.outlast(seen, self.lake.table_uri(TABLE))
+        if acquire and (seen or 0) >= lock.number:
+            raise CommitConflict(
+                f"lease {lock.number} of {entry.pipeline!r} was taken by another run", pipeline=entry.pipeline
+            )
+        stamped = entry.model_copy(update={"seq": log.version + 1, "at": datetime.now(UTC)})
         add = self._write([stamped], archived=False)
         reach(Seam.ENTRY_WRITTEN, entry.kind)
-        self._settle([add], lambda: self._commit(handle, [add], lock))
+        if log.version < 0:
+            self._settle([add], lambda: self._commit(None, [add], lock))
+        else:
+            self._settle([add], lambda: log.put(add, lock.app, lock.number))
+        self._told[add.path] = (stamped,)
+        if (stamped.seq + 1) % _CHECKPOINT_EVERY == 0:
+            # The entry is written: a checkpoint that fails makes readers slower, nothing else.
+            with suppress(DeltaError, OSError, LakeError):
+                self.lake.open(TABLE).create_checkpoint()
 
     def _settle(self, written: Sequence[AddAction], commit: Callable[[], None]) -> None:
         """Commit files, or take them away again where another run's commit came in between."""
         try:
             commit()
-        except (DeltaError, OSError) as error:
+        except (DeltaError, OSError, LakeError) as error:
             # Where the storage's answer got lost, the commit is there: tried once more it is its own conflict.
             if self._holds(written):
                 return
-            if isinstance(error, CommitFailedError):
+            if isinstance(error, CommitFailedError | CommitConflict):
                 self._discard(*written)
             raise
 
     def _holds(self, written: Sequence[AddAction]) -> bool:
-        if not self.lake.exists(TABLE):
-            return False
-        return {add.path for add in written} <= {f.path for f in self._snapshot(self.lake.open(TABLE)).files}
+        self._log.open()
+        return {add.path for add in written} <= self._log.files.keys()
 
     def _commit(self, handle: DeltaTable | None, actions: list[Any], lock: Lock) -> None:
         # Never retried by delta-rs: an entry's number is that of its commit, and after another pipeline's archiving
@@ -188,7 +210,7 @@ class Journal:
                 mode="error",
                 partition_by=["archived"],
                 name=TABLE,
-                configuration={"delta.logRetentionDuration": _LOG_KEPT},
+                configuration={"delta.logRetentionDuration": LOG_KEPT},
                 storage_options=self.lake.storage_options or None,
                 commit_properties=properties,
             )
@@ -226,19 +248,20 @@ class Journal:
         Nothing happens while there are few, or when another run appends at the same moment, or has taken the lease.
         """
         try:
-            with storage_errors(self.lake.table_uri(TABLE)):
+            with storage_errors(self.lake.table_uri(TABLE)), self._one_at_a_time:
                 return self._archive(checkpoints, lock)
         except (CommitConflict, LeaseLost):
             return False
 
     def _archive(self, checkpoints: Callable[[list[Entry]], Sequence[Entry]], lock: Lock) -> bool:
-        handle = self.lake.open(TABLE)
-        snapshot = self._snapshot(handle)
-        small = [f for f in snapshot.files if not _is_archived(f)]
-        if len(small) <= _ARCHIVE_AFTER:
+        self._log.look()
+        if sum(not _is_archived(f) for f in self._log.files.values()) <= _ARCHIVE_AFTER:
             return False
+        handle = self._log.open()
+        assert handle is not None, "the lease that archives is an entry"
         lock.hold(handle)
-        old = self._read(snapshot, small)
+        small = [f for f in self._log.files.values() if not _is_archived(f)]
+        old = self._current()
         # Made of the very entries that go: one that came later must not be taken for part of them.
         stamped = [
             c.model_copy(update={"seq": handle.version() + 1, "at": datetime.now(UTC)}) for c in checkpoints(old)
@@ -249,6 +272,7 @@ class Journal:
         now = int(time.time() * 1000)
         gone = [RemoveAction(f.path, True, now, f.size_bytes, dict(f.partition)) for f in small]
         self._settle(written, lambda: self._commit(handle, [*written, *gone], lock))
+        self._log.forget()
         reach(Seam.JOURNAL_ARCHIVED)
         # What is archived stays archived where cleaning fails: it is tried again after as many entries.
         with suppress(DeltaError, OSError):
@@ -256,6 +280,14 @@ class Journal:
             handle.create_checkpoint()
             handle.cleanup_metadata()
         return True
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def _in_order(told: Iterable[tuple[Entry, ...]]) -> list[Entry]:
+    return sorted(chain.from_iterable(told), key=lambda entry: entry.seq)
 
 
 def _is_archived(file: ActiveFile) -> bool:

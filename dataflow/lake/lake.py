@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import polars as pl
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from dataflow.errors import ConfigError, TableMissing
+from dataflow.errors import ConfigError, LakeCorrupt, TableMissing
 from dataflow.lake.damage import broken_log_files
-from dataflow.lake.deletion_vectors import Rows, positions, read_vectors, selection, vector_path
-from dataflow.lake.errors import broken_log, persistently, storage_errors
+from dataflow.lake.deletion_vectors import Rows, living, read_vectors, selection, vector_path
+from dataflow.lake.errors import WAY_OUT, broken_log, persistently, storage_errors
 from dataflow.lake.filesystem import FileSystem, open_filesystem
 from dataflow.lake.log import Log
-from dataflow.lake.naming import unit_id_of
+from dataflow.lake.memory import Known, Memory
 from dataflow.lake.snapshot import ActiveFile as ActiveFile
 from dataflow.lake.snapshot import Partition as Partition
 from dataflow.lake.snapshot import Snapshot as Snapshot
@@ -31,6 +33,8 @@ from dataflow.model import TableVersion
 
 class Lake:
     """Where the tables of one or more pipelines live. Cheap to make, safe to pickle."""
+
+    _memory: Memory | None = None
 
     def __init__(self, uri: str | Path, storage_options: Mapping[str, str] | None = None) -> None:
         text = str(uri)
@@ -43,7 +47,19 @@ class Lake:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"uri": self.uri, "storage_options": self.storage_options}
+        return {"uri": self.uri, "storage_options": self.storage_options, "_memory": self._memory}
+
+    def remembering(self) -> Lake:
+        """The same lake for one piece of work: what a version holds is loaded once, and what is new looked up.
+
+        Not for longer: a table that is removed and begun again has the same versions.
+        """
+        lake = type(self)(self.uri, self.storage_options)
+        lake._memory = Memory()
+        return lake
+
+    def _known(self, table: str) -> Known:
+        return self._memory.of(table) if self._memory else Known(kept=False)
 
     def __repr__(self) -> str:
         return f"Lake({self.uri!r})"
@@ -84,18 +100,44 @@ class Lake:
                     raise TableMissing(f"{self.table_uri(table)}: no such table in the lake", table=table) from error
                 if broken := broken_log_files(self.fs, self.path(table)):
                     raise broken_log(self.table_uri(table), error, broken) from error
-                if version is None or "version" not in str(error).lower():
+                # delta-rs says that there is no table, where the log was cleaned up to a later version.
+                if version is None or not (isinstance(error, TableNotFoundError) or "version" in str(error).lower()):
                     raise
                 raise TableMissing(
                     f"{self.table_uri(table)}: its log holds no version {version} (any more); read a version that it still holds",
                     table=table,
                 ) from error
 
+    def folders(self) -> set[str]:
+        """Names of the folders in the lake, by one listing: a table that is not among them is not there."""
+        with storage_errors(self.uri), suppress(FileNotFoundError):
+            return {str(place).rsplit("/", 1)[-1] for place in self.fs.ls(self.path(), detail=False)}
+        return set()
+
+    @contextmanager
+    def newest(self, table: str) -> Generator[DeltaTable | None]:
+        """A handle on the newest version of ``table``, for whoever asks alone; None where there is no such table.
+
+        Errors: LakeCorrupt.
+        """
+        known = self._known(table)
+        with known.lock:
+            try:
+                yield known.look(self.fs, self.path(table, "_delta_log"), lambda: self._open_if_there(table))
+            except BaseException:
+                # What it has come to is not known.
+                known.forget()
+                raise
+
+    def _open_if_there(self, table: str) -> DeltaTable | None:
+        with suppress(TableMissing):
+            return self.open(table)
+
     def head(self, table: str) -> TableVersion | None:
         """The newest version of ``table``; None where there is no such table."""
-        with suppress(TableMissing):
-            return TableVersion(table=table, uri=self.table_uri(table), version=self.open(table).version())
-        return None
+        with self.newest(table) as handle:
+            number = None if handle is None else handle.version()
+        return None if number is None else TableVersion(table=table, uri=self.table_uri(table), version=number)
 
     def log(self, table: str) -> Log:
         """The files of a table's log."""
@@ -103,10 +145,23 @@ class Lake:
 
     def snapshot(self, version: TableVersion) -> Snapshot:
         """Schema and files of ``version``, from the log alone."""
-        return self.loaded(self.open(version.table, version.version), version.table)
+        known = self._known(version.table)
+        with known.lock:
+            return known.snapshot(version.version, lambda: self._loaded(self._at(known, version), version.table))
+
+    def _at(self, known: Known, version: TableVersion) -> DeltaTable:
+        if 0 <= known.version < version.version:
+            # Published since, through no handle or another one.
+            self.head(version.table)
+        return known.at(version.version) or self.open(version.table, version.version)
 
     def loaded(self, handle: DeltaTable, table: str) -> Snapshot:
         """What a handle on ``table`` has loaded."""
+        known = self._known(table)
+        with known.lock:
+            return known.snapshot(handle.version(), lambda: self._loaded(handle, table))
+
+    def _loaded(self, handle: DeltaTable, table: str) -> Snapshot:
         version = TableVersion(table=table, uri=self.table_uri(table), version=handle.version())
         vectors = self.log(table).vectors(version.version) if has_vectors(handle) else {}
         return snapshot_of(handle, version, vectors)
@@ -117,35 +172,53 @@ class Lake:
         files: Sequence[ActiveFile] | None = None,
         *,
         path_column: str | None = None,
-        position_column: str | None = None,
+        number_column: str | None = None,
         hidden: Mapping[str, Rows] | None = None,
     ) -> pl.LazyFrame:
         """The rows of ``files`` (by default all) of a snapshot, but for the dead ones.
 
-        With ``path_column`` also which file each is in, with ``position_column`` at which place of that file.
+        With ``path_column`` also which file each is in, with ``number_column`` the number that ``places`` understands.
         ``hidden`` are rows to leave out in place of the dead ones, by path.
         """
         chosen = snapshot.files if files is None else files
         held = {file.path: file.rows + file.dead for file in chosen}
         left_out = self.dead_rows(snapshot.version.table, chosen) if hidden is None else hidden
-        # Other programs (native compaction is one) leave the partition columns out of the files: they are in the log alone.
-        bare = [f for f in chosen if snapshot.partition_by and unit_id_of(f.path) is None]
-        apart = {f.path for f in bare}
-        whole = [f.path for f in chosen if f.path not in apart]
-        table, schema = snapshot.version.table, snapshot.schema
-
-        def read(paths: Sequence[str]) -> pl.LazyFrame:
-            if position_column is None:
-                return self._scan(table, paths, schema, path_column, left_out, held)
-            return self._scan_places(table, paths, schema, path_column, position_column, left_out)
-
-        frames = [read(whole)] if whole or not bare else []
-        for file in bare:
-            values = {
-                c: pl.lit(partition_value(file.partition[c], schema[c]), schema[c]) for c in snapshot.partition_by
-            }
-            frames.append(read([file.path]).with_columns(**values))
+        table, schema, start = snapshot.version.table, snapshot.schema, 0
+        frames: list[pl.LazyFrame] = []
+        for part in snapshot.parts(chosen) or [()]:
+            paths = [file.path for file in part]
+            frame = self._scan(table, paths, schema, path_column, left_out, held, number_column)
+            if number_column is not None:
+                counted = (pl.col(number_column).cast(pl.UInt64) + start).alias(number_column)
+                # Polars puts the index first.
+                frame = frame.select(*schema, *([path_column] if path_column else []), counted)
+                start += sum(file.rows for file in part)
+            if snapshot.is_bare(part):
+                values = part[0].partition.items()
+                frame = frame.with_columns(pl.lit(partition_value(v, schema[c]), schema[c]).alias(c) for c, v in values)
+            frames.append(frame)
         return pl.concat(frames) if len(frames) > 1 else frames[0]
+
+    def places(
+        self, snapshot: Snapshot, numbers: pl.Series, files: Sequence[ActiveFile] | None = None
+    ) -> dict[str, Rows]:
+        """In which files the rows with ``numbers`` are, and where in them; ``files`` are those of the scan that gave them."""
+        chosen = list(chain.from_iterable(snapshot.parts(snapshot.files if files is None else files)))
+        self._check_counted(snapshot, chosen)
+        dead, asked = self.dead_rows(snapshot.version.table, chosen), np.sort(numbers.to_numpy())
+        ends = np.cumsum([file.rows for file in chosen], dtype=np.uint64)
+        found: dict[str, Rows] = {}
+        for file, end, part in zip(chosen, ends, np.split(asked, np.searchsorted(asked, ends)), strict=False):
+            if part.size:
+                found[file.path] = living(part + np.uint64(file.rows) - end, dead.get(file.path))
+        return found
+
+    def _check_counted(self, snapshot: Snapshot, files: Iterable[ActiveFile]) -> None:
+        """Errors: LakeCorrupt for a file of which another program did not tell how many rows it holds."""
+        for file in files:
+            if not file.rows + file.dead and self.scan(snapshot, [file]).select(pl.len()).collect().item():
+                place = f"{snapshot.version.uri}/{file.path}"
+                raise LakeCorrupt(f"{place}: the log does not say how many rows it holds; {WAY_OUT}", path=place)
 
     def dead_rows(self, table: str, files: Iterable[ActiveFile]) -> dict[str, Rows]:
         """The dead rows of ``files``, by path, of those that have some."""
@@ -170,10 +243,10 @@ class Lake:
         path_column: str | None,
         hidden: Mapping[str, Rows] | None = None,
         held: Mapping[str, int] | None = None,
-        position_column: str | None = None,
+        number_column: str | None = None,
     ) -> pl.LazyFrame:
         if not paths:
-            more = {path_column: pl.String(), position_column: pl.UInt32()}
+            more = {path_column: pl.String(), number_column: pl.UInt32()}
             return pl.LazyFrame(schema={**schema, **{c: t for c, t in more.items() if c is not None}})
         uris = {path: f"{self.table_uri(table)}/{path}" for path in paths}
         some = (
@@ -186,31 +259,11 @@ class Lake:
             hive_partitioning=False,
             glob=False,
             include_file_paths=path_column,
-            row_index_name=position_column,
+            row_index_name=number_column,
             storage_options=self.storage_options or None,
             # What scan_delta does with vectors. It keeps the order of rows, and costs a tenth of an anti-join.
             _deletion_files=("delta-deletion-vector", selection(some)) if some else None,
         )
-
-    def _scan_places(
-        self,
-        table: str,
-        paths: Sequence[str],
-        schema: pl.Schema,
-        path_column: str | None,
-        position_column: str,
-        hidden: Mapping[str, Rows],
-    ) -> pl.LazyFrame:
-        """File by file: Polars counts on from file to file, and with vectors only the rows that are read."""
-        frames: list[pl.LazyFrame] = []
-        for path in paths:
-            frame = self._scan(table, [path], schema, path_column, position_column=position_column)
-            if path in hidden:
-                gone = positions(hidden[path]).cast(pl.UInt32).alias(position_column).to_frame().lazy()
-                frame = frame.join(gone, on=position_column, how="anti", maintain_order="left")
-            # Polars puts the index first.
-            frames.append(frame.select(*schema, *([path_column] if path_column else []), position_column))
-        return pl.concat(frames or [self._scan(table, [], schema, path_column, position_column=position_column)])
 
     def read(self, table: str, version: int | None = None) -> pl.LazyFrame:
         """The rows of ``table`` as it stands, or stood at ``version``.
@@ -221,18 +274,16 @@ class Lake:
 
     def statistics(self, version: TableVersion) -> dict[str, str]:
         """What the log says of the values in each file of ``version``, as JSON: nulls, and bounds that may be wide."""
-        handle = self.open(version.table, version.version)
-        with storage_errors(version.uri):
+        known = self._known(version.table)
+        with known.lock, storage_errors(version.uri):
+            handle = self._at(known, version)
             told = statistics_of(handle)
-        vectors = self.log(version.table).vectors(handle.version()) if has_vectors(handle) else {}
-        dead = {path: vector.cardinality for path, vector in vectors.items()}
+            dead = {file.path: file.dead for file in self.loaded(handle, version.table).files if file.deleted}
         return told | {path: of_the_living(told[path], count) for path, count in dead.items()}
 
     def batches(self, table: str, until: int) -> set[str]:
         """Ids of our batches that were committed up to version ``until``, as far as the log goes back."""
-        with storage_errors(self.table_uri(table)):
-            commits = self.open(table).history()
-        return {c["dataflow_batch"] for c in commits if c["version"] <= until and "dataflow_batch" in c}
+        return {batch for _, batch in self.log(table).batches(until)}
 
     def logged(self, table: str) -> set[str]:
         """Paths of all files, data and vectors, that a version in the table's log names, the replaced ones among them."""

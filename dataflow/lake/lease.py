@@ -7,7 +7,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -16,7 +16,7 @@ import psutil
 
 from dataflow.errors import CommitConflict, DataFlowError, LeaseHeld, LeaseLost
 from dataflow.lake.commit import Lock, fence
-from dataflow.lake.fold import fold
+from dataflow.lake.fold import Told, fold
 from dataflow.lake.journal import Entry, Journal, Kind
 from dataflow.lake.lake import Lake
 from dataflow.lake.seams import Seam, reach
@@ -33,20 +33,21 @@ _over: set[str] = set()
 class HeldLease:
     """A pipeline's lease while this run holds it; every journal entry of the run goes through it."""
 
-    def __init__(
-        self, lake: Lake, pipeline: str, run_id: str, lock: Lock, state: PipelineState, *, took_over: bool
-    ) -> None:
+    def __init__(self, lake: Lake, pipeline: str, run_id: str, lock: Lock, told: Told, *, took_over: bool) -> None:
         self.lake = lake
         self.pipeline = pipeline
         self.run_id = run_id
         self.lock = lock
-        self.state = state
+        self.state = told.state()
         """What the journal said when the lease was taken; entries of this run are folded in on ``refresh``."""
         self.took_over = took_over
         self.lost: LeaseLost | None = None
         self.recorded = 0
         """Judgements up to this journal entry are in the tables of the quality history."""
-        self._journal = Journal(lake)
+        self._journal = told.journal
+        self._told = told
+        self._has_recorded = False
+        """Whether there are entries of this run that ``state`` knows nothing of."""
         self._stopped = threading.Event()
         self._heart: threading.Thread | None = None
 
@@ -60,12 +61,27 @@ class HeldLease:
             batch_id=batch_id,
             body=body.model_dump_json(),
         )
-        self._journal.append(entry, self.lock)
+        try:
+            self._journal.append(entry, self.lock)
+        finally:
+            # Only now: a look of another thread in between would not see it. And also where the answer got lost.
+            self._has_recorded = True
 
     def refresh(self) -> PipelineState:
-        """The state with all that this run has recorded."""
-        self.state = read_state(self.lake, self.pipeline)
+        """The state with all that this run has recorded.
+
+        Nobody else tells of the pipeline while the lease is held, and who has lost it learns that by the next entry:
+        without one of its own there is nothing to look for.
+        """
+        if self._has_recorded:
+            self._has_recorded = False
+            self.state = self._told.state()
         return self.state
+
+    @property
+    def journal_id(self) -> str:
+        """Which journal the lease is in."""
+        return self._journal.id
 
     def beat_every(self, seconds: float) -> Self:
         """Keep the lease alive from a thread of its own until ``release``."""
@@ -106,12 +122,14 @@ class HeldLease:
 
 
 @contextmanager
-def held(lake: Lake, pipeline: str, run_id: str, *, ttl_seconds: float) -> Generator[HeldLease]:
+def held(
+    lake: Lake, pipeline: str, run_id: str, *, ttl_seconds: float, broken: Collection[str] = ()
+) -> Generator[HeldLease]:
     """Hold the lease for work that is no run; what ends it early leaves the lease to the next run's repair.
 
     Errors: LeaseHeld while a run is at work.
     """
-    lease = acquire(lake, pipeline, run_id, ttl_seconds=ttl_seconds).beat_every(ttl_seconds / 3)
+    lease = acquire(lake, pipeline, run_id, ttl_seconds=ttl_seconds, broken=broken).beat_every(ttl_seconds / 3)
     try:
         yield lease
     except LeaseLost:
@@ -127,16 +145,16 @@ def held(lake: Lake, pipeline: str, run_id: str, *, ttl_seconds: float) -> Gener
 
 def read_state(lake: Lake, pipeline: str) -> PipelineState:
     """What the journal says of ``pipeline`` now; touches nothing."""
-    return fold(Journal(lake).entries()).get(pipeline, PipelineState(pipeline=pipeline))
+    return Told(Journal(lake), pipeline).state()
 
 
-def acquire(lake: Lake, pipeline: str, run_id: str, *, ttl_seconds: float) -> HeldLease:
-    """Take the lease of ``pipeline``, if need be from a dead run, whose tables are then fenced.
+def acquire(lake: Lake, pipeline: str, run_id: str, *, ttl_seconds: float, broken: Collection[str] = ()) -> HeldLease:
+    """Take the lease of ``pipeline``, if need be from a dead run, whose tables are then fenced, all but ``broken`` ones.
 
     Errors: LeaseHeld where another run is alive; CommitConflict where other pipelines leave no gap to write in.
     """
-    attempt = 1
-    while (taken := _take(lake, pipeline, run_id, ttl_seconds, last=attempt == _ATTEMPTS)) is None:
+    attempt, told = 1, Told(Journal(lake), pipeline)
+    while (taken := _take(told, pipeline, run_id, ttl_seconds, last=attempt == _ATTEMPTS)) is None:
         time.sleep(random.uniform(0, 0.02 * attempt))
         attempt += 1
     before, lock = taken
@@ -144,8 +162,8 @@ def acquire(lake: Lake, pipeline: str, run_id: str, *, ttl_seconds: float) -> He
     try:
         reach(Seam.LEASE_RECORDED, pipeline)
         if took_over:
-            fence(lake, sorted(before.tables), lock)
-        return HeldLease(lake, pipeline, run_id, lock, read_state(lake, pipeline), took_over=took_over)
+            fence(lake, sorted(before.tables - {*broken}), lock)
+        return HeldLease(lake, pipeline, run_id, lock, told, took_over=took_over)
     except BaseException:
         # Nobody is going to give this lease back: while the process lives, it must not pass for one at work.
         _over.add(run_id)
@@ -153,16 +171,16 @@ def acquire(lake: Lake, pipeline: str, run_id: str, *, ttl_seconds: float) -> He
 
 
 def _take(
-    lake: Lake, pipeline: str, run_id: str, ttl_seconds: float, *, last: bool
+    told: Told, pipeline: str, run_id: str, ttl_seconds: float, *, last: bool
 ) -> tuple[PipelineState, Lock] | None:
     """The state before the lease was taken, and the lock; None where another run's entry came in between."""
-    before = read_state(lake, pipeline)
+    before = told.state()
     if before.lease is not None and alive(before.lease):
         raise _held(before.lease, pipeline)
     lease = _lease(before.lease, run_id, ttl_seconds)
     lock = Lock(f"dataflow:{pipeline}", lease.number)
     try:
-        Journal(lake).append(
+        told.journal.append(
             Entry(kind="lease", pipeline=pipeline, run_id=run_id, body=lease.model_dump_json()), lock, acquire=True
         )
     except (CommitConflict, LeaseLost):

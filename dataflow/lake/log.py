@@ -6,7 +6,6 @@ import json
 import os
 import re
 import uuid
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,20 +34,27 @@ class Log:
     uri: str
     table: str
 
-    def _place(self, version: int) -> str:
+    def place(self, version: int) -> str:
+        """Where the commit ``version`` is, if there is one."""
         return f"{self.folder}/{version:020d}.json"
 
     def commits(self, since: int, until: int) -> Iterable[list[Action] | None]:
         """The actions of each commit after version ``since``, up to ``until``; None, and no more, where one is gone."""
         for version in range(since + 1, until + 1):
-            place = self._place(version)
-            with storage_errors(self.uri):
-                if not self.fs.exists(place):
-                    yield None
-                    return
+            yield (actions := self.commit(version))
+            if actions is None:
+                return
+
+    def commit(self, version: int) -> list[Action] | None:
+        """The actions of the commit ``version``; None where there is none. Errors: LakeCorrupt."""
+        place = self.place(version)
+        with storage_errors(self.uri):
+            try:
                 text = self.fs.cat_file(place).decode()
-            # Not splitlines: values may hold characters that it takes for the end of a line.
-            yield [self._action(line, place) for line in text.split("\n") if line]
+            except FileNotFoundError:
+                return None
+        # Not splitlines: values may hold characters that it takes for the end of a line.
+        return [self._action(line, place) for line in text.split("\n") if line]
 
     def _action(self, line: str, place: str) -> Action:
         try:
@@ -68,7 +74,7 @@ class Log:
         with storage_errors(self.uri):
             start, parts = self.checkpoint(version)
             found = {path: vector for part in parts for path, vector in self._checkpointed(part)}
-            places = [self._place(following) for following in range(start + 1, version + 1)]
+            places = [self.place(following) for following in range(start + 1, version + 1)]
             texts = read_all(self.fs, places)
         for place, text in zip(places, texts, strict=True):
             lines = text.decode().split("\n") if b'"deletionVector"' in text else []
@@ -102,21 +108,38 @@ class Log:
                 if vector := from_log(said):
                     yield unquote(path), vector
 
+    def kept(self, until: int) -> Iterable[tuple[int, list[Action]]]:
+        """Number and actions of the commits up to version ``until`` that were not cleaned out of the log, newest first.
+
+        delta-rs' history gives wrong numbers where another writer has committed since the handle was opened.
+        """
+        with storage_errors(self.uri):
+            # By one listing: to ask for each version in turn, gone ones too, takes a long log on an object store minutes.
+            found = sorted(
+                (int(match[1]) for name in self._names() if (match := _COMMIT.fullmatch(name))), reverse=True
+            )
+        for version in found:
+            if version <= until and (actions := self.commit(version)) is not None:
+                yield version, actions
+
+    def batches(self, until: int) -> Iterable[tuple[int, str]]:
+        """Numbers and ids of our batches among those commits, newest first."""
+        for version, actions in self.kept(until):
+            for info in (action["commitInfo"] for action in actions if "commitInfo" in action):
+                if "dataflow_batch" in info:
+                    yield version, info["dataflow_batch"]
+
     def named(self, until: int) -> set[str]:
         """Paths of the data files and files of vectors that a commit up to ``until`` names.
 
         Versions that were cleaned out of the log can be read no more, whatever becomes of their files.
         """
         paths: set[str] = set()
-        with storage_errors(self.uri):
-            # By one listing: to ask for each version in turn, gone ones too, takes a long log on an object store minutes.
-            found = sorted(int(match[1]) for name in self._names() if (match := _COMMIT.fullmatch(name)))
-        for version in found[: bisect_right(found, until)]:
-            for actions in self.commits(version - 1, version):
-                for change in (a.get("add") or a.get("remove") for a in actions or ()):
-                    if change:
-                        vector = from_log(change.get("deletionVector"))
-                        paths |= {unquote(change["path"]), *((vector_path(vector) or "",) if vector else ())}
+        for _, actions in self.kept(until):
+            for change in (a.get("add") or a.get("remove") for a in actions):
+                if change:
+                    vector = from_log(change.get("deletionVector"))
+                    paths |= {unquote(change["path"]), *((vector_path(vector) or "",) if vector else ())}
         return paths - {""}
 
     def put(self, version: int, actions: Sequence[Action]) -> None:
@@ -124,13 +147,13 @@ class Log:
 
         Errors: CommitConflict where another writer was first.
         """
-        place, text = self._place(version), "\n".join(json.dumps(action, separators=(",", ":")) for action in actions)
+        place, text = self.place(version), "\n".join(json.dumps(action, separators=(",", ":")) for action in actions)
         with storage_errors(self.uri):
             try:
                 self._create(place, text.encode())
             except OSError as error:
                 # Object stores have many words for it, and one whose answer was lost may have taken this very commit.
-                if not isinstance(error, FileExistsError) and not self.fs.exists(place):
+                if not (isinstance(error, FileExistsError) or _met_another(error) or self.fs.exists(place)):
                     raise
                 raise CommitConflict(
                     f"{self.uri}: another writer committed version {version}; run again", table=self.table
@@ -147,6 +170,12 @@ class Log:
             os.link(draft, place)
         finally:
             os.unlink(draft)
+
+
+def _met_another(error: OSError) -> bool:
+    """Whether S3 refused a write because another one to the same place was under way, of which nothing is to be seen yet."""
+    answer: Action = getattr(error.__cause__, "response", {})
+    return answer.get("Error", {}).get("Code") == "ConditionalRequestConflict"
 
 
 def log_path(path: str) -> str:

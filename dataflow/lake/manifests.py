@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from dataflow.lake.deletion_vectors import vector_paths
 from dataflow.lake.errors import storage_errors
+from dataflow.lake.filesystem import sizes_of
 from dataflow.lake.lake import Lake
 from dataflow.lake.seams import Seam, reach
 from dataflow.model import Manifest
@@ -48,9 +49,9 @@ def load(
             return None
         if expires_after is not None and datetime.now(UTC) - manifest.staged_at > expires_after:
             return None
-        whole = all(
-            lake.fs.exists(p := lake.path(f.table, f.path)) and lake.fs.size(p) == f.size_bytes for f in manifest.files
-        ) and all(lake.fs.exists(lake.path(table, path)) for table, path in _vectors(manifest))
+        sizes = sizes_of(lake.fs, [lake.path(f.table, f.path) for f in manifest.files])
+        vectors = sizes_of(lake.fs, [lake.path(table, path) for table, path in _vectors(manifest)])
+        whole = sizes == [f.size_bytes for f in manifest.files] and None not in vectors
     return manifest if whole else None
 
 

@@ -19,40 +19,42 @@ class Seam(IntEnum):
     """The journal tells who holds the lease; where it was a dead run's, its tables are not fenced yet."""
     TABLE_FENCED = 3
     LEASE_TAKEN = 4
-    INTENT_ROLLED_FORWARD = 5
-    SWEPT = 6
-    PULLED = 7
+    LOG_SET_ASIDE = 5
+    """A broken log, or a file of it, has another name, and more of it may have to follow."""
+    INTENT_ROLLED_FORWARD = 6
+    SWEPT = 7
+    PULLED = 8
     """What a source was asked for is in the spool, and in no plan."""
-    FILES_RESERVED = 8
-    STAGE_PLANNED = 9
-    ROWS_WRITTEN = 10
+    FILES_RESERVED = 9
+    STAGE_PLANNED = 10
+    ROWS_WRITTEN = 11
     """Rows of a unit are written, and nothing is known of the files yet."""
-    ROWS_MARKED = 11
+    ROWS_MARKED = 12
     """A deletion vector is written, and no manifest names it."""
-    UNIT_WRITTEN = 12
+    UNIT_WRITTEN = 13
     """The unit's files are written, its manifest is not."""
-    MANIFEST_DRAFTED = 13
+    MANIFEST_DRAFTED = 14
     """The manifest is written under a name that nobody looks for."""
-    UNIT_STAGED = 14
-    STAGE_STAGED = 15
-    AUDITED = 16
-    ROUTED = 17
-    REFUSAL_RECORDED = 18
-    INTENT_RECORDED = 19
-    SIDE_TABLE_PUBLISHED = 20
-    SCHEMA_WIDENED = 21
+    UNIT_STAGED = 15
+    STAGE_STAGED = 16
+    AUDITED = 17
+    ROUTED = 18
+    REFUSAL_RECORDED = 19
+    INTENT_RECORDED = 20
+    SIDE_TABLE_PUBLISHED = 21
+    SCHEMA_WIDENED = 22
     """A table has the columns of the batch, and not its rows."""
-    TABLE_PUBLISHED = 22
-    PUBLICATION_RECORDED = 23
-    MANIFESTS_CLEARED = 24
-    RELEASE_RECORDED = 25
-    HISTORY_STAGED = 26
-    HISTORY_PUBLISHED = 27
-    JOURNAL_ARCHIVED = 28
-    LEASE_RELEASED = 29
-    ARTIFACT_WRITTEN = 30
-    BLOCK_SAVED = 31
-    RUN_SHOWN = 32
+    TABLE_PUBLISHED = 23
+    PUBLICATION_RECORDED = 24
+    MANIFESTS_CLEARED = 25
+    RELEASE_RECORDED = 26
+    HISTORY_STAGED = 27
+    HISTORY_PUBLISHED = 28
+    JOURNAL_ARCHIVED = 29
+    LEASE_RELEASED = 30
+    ARTIFACT_WRITTEN = 31
+    BLOCK_SAVED = 32
+    RUN_SHOWN = 33
     """Everything is recorded in the lake, and shown as far as it could be."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -14,10 +14,12 @@ from deltalake import DeltaTable
 
 from dataflow.lake.errors import storage_errors
 from dataflow.lake.footers import bound
+from dataflow.lake.naming import unit_id_of
 from dataflow.lake.schema import from_delta
-from dataflow.model import DeletionVector, TableVersion
+from dataflow.model import ROW_ID, DeletionVector, TableVersion
 
 Partition = tuple[str | None, ...]
+_MOST_ROWS = (1 << 32) - 1
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class ActiveFile:
     partition: Mapping[str, str | None]
     deleted: DeletionVector | None = None
     """Which of its rows are dead."""
+    nameless: int | None = None
+    """How many of its rows, dead or alive, have no row id; None where the log does not tell."""
 
     @property
     def dead(self) -> int:
@@ -55,6 +59,19 @@ class Snapshot:
     def rows(self) -> int:
         return sum(file.rows for file in self.files)
 
+    def parts(self, files: Sequence[ActiveFile]) -> list[Sequence[ActiveFile]]:
+        """``files`` as they are scanned: as many together as can be."""
+        bare = [file for file in files if self.is_bare([file])]
+        apart = {file.path for file in bare}
+        return [*_countable([file for file in files if file.path not in apart]), *([file] for file in bare)]
+
+    def is_bare(self, part: Sequence[ActiveFile]) -> bool:
+        """Whether a part is a file without the partition columns, which are in the log alone.
+
+        Other programs (native compaction is one) leave them out of the files.
+        """
+        return len(part) == 1 and bool(self.partition_by) and unit_id_of(part[0].path) is None
+
     def partitions(self, by: Sequence[str]) -> list[Partition]:
         """The distinct values of the partition columns ``by``, sorted."""
         return sorted(self.sliced(by), key=lambda p: [(v is not None, v or "") for v in p])
@@ -70,6 +87,19 @@ class Snapshot:
         """The files of one partition; all of them for an empty one."""
         wanted = tuple(partition)
         return tuple(f for f in self.files if all(f.partition[c] == value for c, value in wanted))
+
+
+def _countable(files: Sequence[ActiveFile]) -> Iterator[Sequence[ActiveFile]]:
+    """Runs of ``files`` whose rows Polars can number, with 32 bits."""
+    run, rows = list[ActiveFile](), 0
+    for file in files:
+        if run and rows + file.rows > _MOST_ROWS:
+            yield run
+            run, rows = [], 0
+        run.append(file)
+        rows += file.rows
+    if run:
+        yield run
 
 
 def has_vectors(handle: DeltaTable) -> bool:
@@ -91,12 +121,14 @@ def snapshot_of(
 
 def _active(row: Mapping[str, Any], by: Sequence[str], dead: DeletionVector | None) -> ActiveFile:
     given: Mapping[str, object] = row.get("partition") or {}
+    nulls: Mapping[str, int | None] = row.get("null_count") or {}
     return ActiveFile(
         path=unquote(row["path"]),
         rows=(row.get("num_records") or 0) - (dead.cardinality if dead else 0),
         size_bytes=row["size_bytes"],
         partition={c: partition_text(given.get(c)) for c in by},
         deleted=dead,
+        nameless=nulls.get(ROW_ID),
     )
 
 

@@ -124,6 +124,8 @@ def stage(lake: Lake, frame: pl.LazyFrame, target: Target) -> Sink:
                 column=column,
             )
     sink = Sink(lake, target, schema, frame)
+    # Not the sink: Polars' plan has its callbacks, the sink its plan, and no collector sees through Polars.
+    written = sink.written
     # A partition that the unit fixes is one file; only rows that tell their own need the splitting sink.
     where = _one_file(sink) if target.fixed is not None else _file_per_partition(sink)
     sink.plan = conform(frame, found, schema).sink_parquet(
@@ -131,9 +133,7 @@ def stage(lake: Lake, frame: pl.LazyFrame, target: Target) -> Sink:
         compression=target.compression,
         compression_level=target.compression_level,
         storage_options=lake.storage_options or None,
-        sinked_paths_callback=lambda args: sink.written.extend(
-            (str(p.path), p.num_rows, p.num_bytes) for p in args.paths
-        ),
+        sinked_paths_callback=lambda args: written.extend((str(p.path), p.num_rows, p.num_bytes) for p in args.paths),
         mkdir=True,
         lazy=True,
         # Sinks that share a plan wait for each other where all keep their order: of rows set aside nobody asks it.
@@ -151,19 +151,17 @@ def _one_file(sink: Sink) -> str:
 
 def _file_per_partition(sink: Sink) -> pl.PartitionBy:
     # Counted over all partitions: two values may share a folder's name, and must not share a file's.
-    numbers = itertools.count()
+    numbers, target, partitions = itertools.count(), sink.target, sink.partitions
 
     def place(args: Any) -> str:
-        values = {
-            c: partition_text(v) for c, v in zip(sink.target.partition_by, args.partition_keys.row(0), strict=True)
-        }
-        relative = _folder(values) + sink.target.name(next(numbers))
-        sink.partitions[relative] = values
+        values = {c: partition_text(v) for c, v in zip(target.partition_by, args.partition_keys.row(0), strict=True)}
+        relative = _folder(values) + target.name(next(numbers))
+        partitions[relative] = values
         return relative
 
     return pl.PartitionBy(
-        sink.lake.table_uri(sink.target.table),
-        key=list(sink.target.partition_by),
+        sink.lake.table_uri(target.table),
+        key=list(target.partition_by),
         include_key=True,
         file_path_provider=place,
     )

@@ -69,7 +69,7 @@ class Intent(Frozen):
     dropped: tuple[Unit, ...] = ()
     """Units that are no more."""
     left: tuple[str, ...] = ()
-    """Ids of units that were stale too, and are left for later batches."""
+    """Ids of published units that the batch found stale too and leaves for later ones; not those marked before."""
     inputs: tuple[TableVersion, ...]
     fingerprint: str
     counts: RowCounts

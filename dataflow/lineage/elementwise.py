@@ -90,7 +90,7 @@ def check_aggregate(expression: Expression) -> None:
                 continue
             _check_row(part)
         elif part.kind not in _GROUP_KINDS:
-            raise NotLocal(f"{_spoken(part)} is not known here")
+            raise NotLocal(f"{spoken(part)} is not known here")
 
 
 def _window(expression: Expression) -> frozenset[str]:
@@ -120,13 +120,13 @@ def _check_row(expression: Expression) -> None:
         if name in (_BY_ROW_OF.get(family, frozenset[str]()) if family else _BY_ROW):
             return
         if _in_group(expression):
-            raise NotLocal(f"{_spoken(expression)} looks at other rows", known=True)
+            raise NotLocal(f"{spoken(expression)} looks at other rows", known=True)
     elif expression.kind in _GROUP_KINDS:
         raise NotLocal(f"{expression.name} looks at other rows", known=True)
-    raise NotLocal(f"{_spoken(expression)} is not known to look at its own row alone")
+    raise NotLocal(f"{spoken(expression)} is not known to look at its own row alone")
 
 
-def _spoken(expression: Expression) -> str:
+def spoken(expression: Expression) -> str:
     """As its author wrote it: Polars' plans know ``is_first_distinct()`` as ``IsFirstDistinct``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", expression.name).lower()
 

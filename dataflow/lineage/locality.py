@@ -8,7 +8,7 @@ whole. What is not known is not proven.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,11 @@ import polars as pl
 
 from dataflow.lineage.comparison import NotProven
 from dataflow.lineage.elementwise import NotLocal, check_aggregate, groups_of
-from dataflow.lineage.plan_tree import Expression, Node
+from dataflow.lineage.plan_tree import Node, names_of
 from dataflow.lineage.polars_plan import reader_of
 from dataflow.lineage.row_effect import as_long_as_the_frame
 from dataflow.lineage.row_ids import Trial
+from dataflow.lineage.row_order import RowOrder, row_order
 
 _PASSING = ("Cache", "Filter", "HStack", "Select", "SimpleProjection", "Sort")
 _JOINS = ("Anti", "Inner", "Left", "Semi")
@@ -56,6 +57,8 @@ class Locality:
     """Whether it is certain that it is not row-wise, rather than unproven."""
     reads: bool = True
     """Whether the plan can be read at all."""
+    order: RowOrder = field(default_factory=RowOrder)
+    """What the result has to do with the order of its inputs' rows; where that is none to rely on, no piece is either."""
 
     def cuts_for(self, changed: Iterable[str]) -> tuple[Cut, ...]:
         """The cuts that go with changes in these inputs: all of the same inputs, as fine as can be."""
@@ -68,10 +71,13 @@ class Locality:
         return tuple(by_domain[ranked[-1]]) if ranked else ()
 
 
-def locality(function: Callable[..., Any], inputs: Mapping[str, pl.Schema]) -> Locality:
-    """In which pieces the result of ``function`` can be computed.
+def locality(
+    function: Callable[..., Any], inputs: Mapping[str, pl.Schema], lasting: Collection[str] | None = None
+) -> Locality:
+    """In which pieces the result of ``function`` can be computed; rows of the ``lasting`` inputs keep their order.
 
-    Shape: ``inputs`` in the order of the function's parameters, with the columns that it is shown.
+    Shape: ``inputs`` in the order of the function's parameters, with the columns that it is shown; all of them are
+    lasting unless it is said which.
     Errors: none for what the function does: it is then not proven, with the reason.
     """
     trial = Trial(function, inputs)
@@ -83,18 +89,20 @@ def locality(function: Callable[..., Any], inputs: Mapping[str, pl.Schema]) -> L
         return Locality(reason=f"its plan contains {plan.unknown}", reads=False)
     if not trial.repeats(plan):
         return Locality(reason="its plan differs from one call to the next", reads=False)
-    walk = _Walk({id(reader): name for name, reader in trial.readers.items()})
+    names = {id(reader): name for name, reader in trial.readers.items()}
     try:
-        piece = walk.at(plan)
-    except NotLocal as reason:
-        return Locality(reason=str(reason), known=reason.known)
+        order = row_order(plan, names, inputs if lasting is None else lasting)
+        try:
+            piece = _Walk(names).at(plan)
+        except NotLocal as reason:
+            return Locality(reason=str(reason), known=reason.known, order=order)
     except RecursionError:
         return Locality(reason="its plan is nested too deeply to be read", reads=False)
     first = next(iter(inputs), "")
     cuts = [Cut(inputs, min(columns)) for inputs, columns in piece.cuts.items()]
     row_wise = first in piece.row_wise
     reason, known = ("", False) if row_wise else piece.why(first)
-    return Locality(row_wise, tuple(sorted(cuts, key=lambda c: (c.column, c.inputs))), reason, known)
+    return Locality(row_wise, tuple(sorted(cuts, key=lambda c: (c.column, c.inputs))), reason, known, order=order)
 
 
 _Key = tuple[tuple[str, str], ...]
@@ -165,7 +173,7 @@ class _Walk:
                 piece = piece.together(group, "over() looks at other rows")
         if node.kind == "Select" and not any(as_long_as_the_frame(e) for _, e in node.of("expr")):
             raise NotLocal("a select gives rows that are not those of its input", known=True)
-        return piece.renamed(_carried(node))
+        return piece.renamed(node.carried)
 
     def _distinct(self, node: Node, below: list[_Piece]) -> _Piece:
         _, subset, _, cut = node.detail[0]
@@ -181,8 +189,8 @@ class _Walk:
             groups_of(expression)
         for _, expression in node.of("aggs"):
             check_aggregate(expression)
-        keys = frozenset(name for _, e in node.of("keys") if (name := _bare(e)) is not None)
-        return below[0].together(keys, "rows are grouped (group_by)").renamed(_names(node.of("keys")))
+        keys = frozenset(name for _, e in node.of("keys") if (name := e.bare) is not None)
+        return below[0].together(keys, "rows are grouped (group_by)").renamed(names_of(node.of("keys")))
 
     def _function(self, node: Node, below: list[_Piece]) -> _Piece:
         name, *told = node.detail[0]
@@ -203,7 +211,7 @@ class _Walk:
             kind = how if isinstance(how, str) else "as-of or inequality"
             raise NotLocal(f"a join of kind {kind.lower()} is not known here")
         left, right = below
-        on = [(_bare(a), _bare(b)) for (_, a), (_, b) in zip(node.of("left_on"), node.of("right_on"), strict=True)]
+        on = [(a.bare, b.bare) for (_, a), (_, b) in zip(node.of("left_on"), node.of("right_on"), strict=True)]
         for _, expression in (*node.of("left_on"), *node.of("right_on")):
             groups_of(expression)
         cuts = {key: held for key, held in left.cuts.items() if right.inputs.isdisjoint(_domain(key))}
@@ -256,34 +264,6 @@ def _restricted(key: Mapping[str, str], inputs: frozenset[str]) -> dict[str, str
 
 def _domain(key: _Key) -> frozenset[str]:
     return frozenset(name for name, _ in key)
-
-
-def _carried(node: Node) -> dict[str, frozenset[str]]:
-    """Where each column of the input is after the operation, unchanged."""
-    before = node.inputs[0].schema
-    if node.kind in ("Filter", "Sort", "Cache", "SimpleProjection"):
-        return {c: frozenset({c}) for c in before if c in node.schema}
-    if node.kind == "Select":
-        return _names(node.of("expr"))
-    computed = dict(node.of("exprs"))
-    kept = {c: frozenset({c}) for c in before if c not in computed}
-    named = _names(node.of("exprs"))
-    return {c: kept.get(c, frozenset()) | named.get(c, frozenset()) for c in before}
-
-
-def _names(named: Sequence[tuple[str, Expression]]) -> dict[str, frozenset[str]]:
-    """By column: the names under which it comes out as it is."""
-    found: dict[str, frozenset[str]] = {}
-    for name, expression in named:
-        if (column := _bare(expression)) is not None:
-            found[column] = found.get(column, frozenset()) | {name}
-    return found
-
-
-def _bare(expression: Expression) -> str | None:
-    while expression.kind == "Alias":
-        expression = expression.parts[0]
-    return expression.column
 
 
 def _is_key(dtype: pl.DataType) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,14 @@ class Expression:
     def column(self) -> str | None:
         """The name of a bare column; None for everything else."""
         return self.detail[0] if self.kind == "Column" else None
+
+    @property
+    def bare(self) -> str | None:
+        """The name of a column that comes out as it is, under whatever name; None for everything else."""
+        inner = self
+        while inner.kind == "Alias":
+            inner = inner.parts[0]
+        return inner.column
 
     @property
     def columns(self) -> frozenset[str]:
@@ -80,6 +88,17 @@ class Node:
         """The named expressions of one role."""
         return dict(self.expressions).get(role, ())
 
+    @property
+    def carried(self) -> dict[str, frozenset[str]]:
+        """Where each column of the input is after an operation that computes columns or leaves rows out, unchanged."""
+        if self.kind == "Select":
+            return names_of(self.of("expr"))
+        computed = dict(self.of("exprs"))
+        before = self.inputs[0].schema
+        kept = {c: frozenset({c}) for c in before if c not in computed and c in self.schema}
+        named = names_of(self.of("exprs"))
+        return {c: kept.get(c, frozenset()) | named.get(c, frozenset()) for c in before}
+
     def walk(self) -> Iterator[Node]:
         """The node and everything below it."""
         yield self
@@ -98,6 +117,15 @@ class Node:
             if found is not None:
                 return str(found)
         return None
+
+
+def names_of(named: Iterable[tuple[str, Expression]]) -> dict[str, frozenset[str]]:
+    """By column: the names under which it comes out as it is."""
+    found: dict[str, frozenset[str]] = {}
+    for name, expression in named:
+        if (column := expression.bare) is not None:
+            found[column] = found.get(column, frozenset()) | {name}
+    return found
 
 
 class Held:

@@ -113,11 +113,14 @@ class Choosing:
     def _note(self) -> str:
         """What is taken on trust, for the report."""
         shown = self.proof.locality
-        if self.stage.incremental is None or not is_opaque(shown):
+        reason = shown.reason if is_opaque(shown) else shown.order.reason
+        if self.stage.incremental is None or not reason:
             return ""
-        return f"that increments are safe is declared and not proven: {shown.reason}"
+        return f"that increments are safe is declared and not proven: {reason}"
 
     def _proven(self) -> tuple[How, Increment | None]:
+        if self._disorder:
+            return self._full(self._disorder)
         if self.only_first and self.proof.locality.row_wise:
             found = self._append("proven: each row comes of one row of its first input")
             if found is not None:
@@ -138,11 +141,22 @@ class Choosing:
         )
 
     def _has_nameless(self, diff: TableDiff) -> bool:
+        """Whether a row that left has no id."""
+        if all(file.nameless == 0 for file in (*diff.left, *(now for _, now in diff.thinned))):
+            return False
         gone = rows_that_left(self.lake, diff, [ROW_ID])
         return bool(gone.select(pl.col(ROW_ID).null_count()).collect().item())
 
+    @property
+    def _disorder(self) -> str:
+        """Why no part of the rows tells what all of them do, though it could be computed by itself."""
+        shown = self.proof.locality
+        return shown.order.reason if shown.row_wise or shown.cuts else ""
+
     def _cuts(self) -> tuple[Cut, ...]:
         """The columns whose touched values can be computed again, for these changes."""
+        if self._disorder and not sliced_by(self.stage):
+            return ()
         repaired = {rule.repair.column for rule in self.stage.gate if rule.repair is not None}
         key = self.stage.deduplicate.key if self.stage.deduplicate else None
         found = self.proof.locality.cuts_for({self.first, *self.changed})
@@ -159,6 +173,8 @@ class Choosing:
 
     def _unproven(self) -> str:
         shown = self.proof.locality
+        if self._disorder:
+            return self._disorder
         if self.only_first and shown.row_wise:
             return f"rows left {self.first}, and which rows of the table they had become cannot be told"
         if shown.cuts and not self.only_first:

@@ -3,24 +3,16 @@
 uv run python flows/maintenance/table.py --help
 """
 
-# Only the standard library up here: where nothing is installed, this file still says what to do.
+# Only the standard library: where nothing is installed, this file still says what to do.
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
 
 SCRIPT = "flows/maintenance/table.py"
 
 if __name__ == "__main__":
-    project = os.path.abspath(__file__).removesuffix(SCRIPT)
-    if project not in sys.path:
-        sys.path.insert(0, project)
-    from flows.etl import way_out
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from flows.etl import start
 
-    if line := way_out(SCRIPT):
-        print(f"error: {line}", file=sys.stderr)
-        raise SystemExit(2)
-    from flows.maintenance.table_command import main
-    from flows.terminal import leave
-
-    leave(main())
+    start(SCRIPT, "flows.maintenance.table_command")

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 
 import blocks
 from blocks import Lake, Watermark
+from blocks.storing import store
 
 ALL = [getattr(blocks, name) for name in blocks.__all__]
 EXAMPLES: dict[type[Block], Block] = {
@@ -47,17 +49,31 @@ def test_every_block_has_an_example_here():
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("block", ALL)
 def test_a_block_comes_back_as_it_was_saved(block: type[Any]):
-    EXAMPLES[block].save("round-trip", overwrite=True, _sync=True)  # type: ignore[call-arg]
+    store(EXAMPLES[block], "round-trip")
 
     found = block.load("round-trip", _sync=True)
 
     assert EXAMPLES[block].model_dump() == found.model_dump()
 
 
+def test_of_two_runs_that_register_a_block_at_once_none_fails():
+    class Registered(Block):
+        saved: ClassVar[list[str]] = []
+
+        def save(self, name: str | None = None, *args: Any, **options: Any) -> Any:
+            self.saved.append(str(name))
+            if len(self.saved) == 1:
+                raise ObjectAlreadyExists(Exception("409 Conflict"))
+
+    store(Registered(), "mine")
+
+    assert ["mine", "mine"] == Registered.saved
+
+
 @pytest.mark.prefect
 @pytest.mark.usefixtures("prefect_server")
 def test_credentials_of_a_lake_are_shown_to_nobody_but_its_opener():
-    EXAMPLES[Lake].save("secret", overwrite=True, _sync=True)  # type: ignore[call-arg]
+    store(EXAMPLES[Lake], "secret")
 
     with get_client(sync_client=True) as client:
         shown = client.read_block_document_by_name("secret", "lake", include_secrets=False)

@@ -112,8 +112,9 @@ def forget(name: str) -> None:
 class TestWithServer:
     def test_a_block_stands_for_a_lake_with_its_credentials(self):
         from blocks import Lake
+        from blocks.storing import store
 
-        Lake.of("s3://bucket/lake", AWS_REGION="eu-south-1").save("here", overwrite=True, _sync=True)  # type: ignore[call-arg]
+        store(Lake.of("s3://bucket/lake", AWS_REGION="eu-south-1"), "here")
 
         found: Any = opened("lake/here")
 

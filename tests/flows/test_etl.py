@@ -195,18 +195,30 @@ def test_help_lists_the_options(capfd: pytest.CaptureFixture[str]):
         assert option in out
 
 
-def bare(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def bare(*arguments: str, cwd: Path, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
     # Isolated and without site-packages: an interpreter in which nothing is installed.
-    command = [sys.executable, "-I", "-S", str(SCRIPT), *arguments]
+    command = [sys.executable, "-I", "-S", str(script), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
-def test_bare_python_is_told_the_line_that_works():
-    done = bare("--full", cwd=PROJECT)
+STARTED = ["etl", *(f"maintenance/{name}" for name in ("backfill", "replay_quarantine", "table", "watermark"))]
+
+
+@pytest.mark.parametrize("name", STARTED)
+def test_bare_python_is_told_the_line_that_works(name: str):
+    done = bare("--full", cwd=PROJECT, script=PROJECT / "flows" / f"{name}.py")
     assert (2, "") == (done.returncode, done.stdout)
     assert 1 == len(done.stderr.splitlines())
     assert "prefect, pydantic" in done.stderr
-    assert done.stderr.endswith("uv run python flows/etl.py --full\n")
+    assert done.stderr.endswith(f"uv run python flows/{name}.py --full\n")
+
+
+@pytest.mark.parametrize("name", STARTED)
+def test_each_script_starts_its_own_command_line(name: str, tmp_path: Path):
+    command = [sys.executable, str(PROJECT / "flows" / f"{name}.py"), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.startswith(f"Usage: flows/{name}.py [OPTIONS]")
 
 
 def test_bare_python_elsewhere_is_told_so_too(tmp_path: Path):

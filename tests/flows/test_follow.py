@@ -61,12 +61,13 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
         left = list(steps)
 
         def sleep(seconds: float) -> None:
-            waits.append(round(seconds))
+            waits.append(seconds)
             if not left:
                 raise KeyboardInterrupt
             left.pop(0)()
 
-        monkeypatch.setattr(follow, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
+        # A clock that stands still but for the waiting.
+        monkeypatch.setattr(follow, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: sum(waits)))
         return waits
 
     return script
@@ -91,8 +92,7 @@ def test_it_runs_where_something_is_new_and_says_nothing_where_not(
     assert ["1", "2"] == items()
     assert ["shop completed", "shop completed"] == [line[:14] for line in out.splitlines() if line.startswith("shop ")]
     assert "interrupted; what is published stays, the next run finishes or sweeps the rest\n" == err
-    assert 6 == len(waits)
-    assert all(0 <= wait <= 7 for wait in waits)
+    assert [7] * 6 == waits
 
 
 def test_quiet_rounds_leave_no_trace(shop: Path, between: Callable[..., list[float]]):
@@ -137,12 +137,12 @@ def test_a_round_goes_by_while_another_run_is_at_work(shop: Path, between: Calla
 
 def test_a_lease_that_is_lost_is_taken_again(shop: Path, between: Callable[..., list[float]]):
     unwatch = failing(Seam.STAGE_PLANNED, LeaseLost("another run took the lease over"))
-    waits = between(nothing)
+    waits = between(nothing, nothing)
     try:
         assert 130 == etl("--every", "10")
     finally:
         unwatch()
-    assert (["1"], 2) == (items(), len(waits))
+    assert (["1"], 3) == (items(), len(waits))
 
 
 def failing(seam: Seam, error: BaseException, times: int = 1) -> Callable[[], None]:
@@ -158,22 +158,30 @@ def failing(seam: Seam, error: BaseException, times: int = 1) -> Callable[[], No
     return watch(visit)
 
 
-def test_an_error_that_may_pass_is_met_by_waiting_longer_and_longer(
+def warnings(err: str) -> list[str]:
+    return [line for line in err.splitlines() if line.startswith(("warning", "note"))]
+
+
+def test_what_fails_is_told_once_and_tried_less_and_less_often(
     shop: Path, between: Callable[..., list[float]], capfd: pytest.CaptureFixture[str]
 ):
     unwatch = failing(Seam.UNIT_WRITTEN, LakeUnavailable("the storage did not answer"), times=9)
-    between(nothing, nothing, nothing, nothing)
+    seen: list[list[str]] = []
+    # Three attempts a run: at 0, 20 and 60 seconds it fails, at 140 it goes well.
+    waits = between(*[nothing] * 14, lambda: seen.append(items()), nothing)
     try:
         assert 130 == etl("--every", "10")
     finally:
         unwatch()
-    err = capfd.readouterr().err.splitlines()
+    out, err = capfd.readouterr()
     assert [
-        "warning: stage 'orders' failed: the storage did not answer; the next round is in 20 s",
-        "warning: stage 'orders' failed: the storage did not answer; the next round is in 40 s",
-        "warning: stage 'orders' failed: the storage did not answer; the next round is in 80 s",
-    ] == [line for line in err if line.startswith("warning")]
-    assert ["1"] == items()
+        "warning: stage 'orders' failed: the storage did not answer; the next try is in 20 s, or when something changes",
+        "note: shop goes on",
+    ] == warnings(err)
+    assert ["shop failed", "shop completed"] == [
+        line.split(":")[0][:14] for line in out.splitlines() if "shop " in line
+    ]
+    assert ([10] * 17, [["1"]]) == (waits, seen)
 
 
 def test_rounds_that_fail_are_never_further_apart_than_five_minutes():
@@ -184,18 +192,105 @@ def test_rounds_that_fail_are_never_further_apart_than_five_minutes():
     assert 3600 == follower._wait()
 
 
-def test_an_error_that_will_not_pass_ends_it(
+def test_a_file_that_is_wrong_is_told_once_and_what_else_comes_is_landed(
     shop: Path, between: Callable[..., list[float]], capfd: pytest.CaptureFixture[str]
 ):
-    def break_it() -> None:
-        Path("orders/2.csv").write_text("thing\n1\n")
+    seen: list[list[str]] = []
+    bad = Path("orders/2.csv")
+    between(
+        lambda: bad.write_text("thing\n1\n"),
+        nothing,
+        nothing,
+        lambda: seen.append(items()),
+        lambda: bad.write_text("thing\n22\n"),
+        nothing,
+        lambda: deliver(2),
+        lambda: seen.append(items()),
+    )
+    assert 130 == etl("--every", "10")
+    told = warnings(capfd.readouterr().err)
+    assert [["1"], ["1", "2"]] == seen
+    assert ("warning: source 'orders'", "note: shop goes on", 2) == (told[0][:24], told[1], len(told))
+    assert "2.csv" in told[0]
+    assert told[0].endswith("; the next try is in 20 s, or when something changes")
 
-    waits = between(break_it)
 
-    assert 1 == etl()
+def counted(workflow: Workflow, runs: list[int]) -> Callable[[Engine], Any]:
+    def execute(engine: Engine) -> Any:
+        runs.append(1)
+        return engine.execute(workflow)
 
-    assert 1 == len(waits)
-    assert "shop failed" in capfd.readouterr().out
+    return execute
+
+
+def test_another_source_is_followed_while_one_is_wrong(
+    shop: Path, between: Callable[..., list[float]], capfd: pytest.CaptureFixture[str]
+):
+    (shop / "others").mkdir()
+    (shop / "others" / "1.csv").write_text("thing\n1\n")
+    workflow = Workflow("shop", lake=shop / "lake")
+    for name in ("others", "orders"):
+        retry = {"delay_seconds": 0}
+        workflow.add_source(name, {"path": str(shop / name / "*.csv"), "columns": ["item"], "retry": retry})
+    runs: list[int] = []
+    seen: list[tuple[int, list[str]]] = []
+    between(
+        lambda: seen.append((len(runs), items())),
+        lambda: deliver(2),
+        lambda: seen.append((len(runs), items())),
+        lambda: seen.append((len(runs), items())),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        Follower(workflow, counted(workflow, runs), runner="inline", every_seconds=5).follow()
+    assert [(1, ["1"]), (2, ["1", "2"]), (2, ["1", "2"])] == seen
+    out, err = capfd.readouterr()
+    assert 1 == len(warnings(err))
+    assert 2 == out.count("shop failed: ")
+
+
+def test_what_a_gate_refuses_waits_for_something_new(
+    shop: Path, between: Callable[..., list[float]], capfd: pytest.CaptureFixture[str]
+):
+    few = {"type": "expect_table_row_count_to_be_between", "min_value": 2}
+    workflow = Workflow("shop", lake=shop / "lake")
+    workflow.add_source(
+        "orders", {"path": str(shop / "orders/*.csv"), "gate": [{"name": "enough", "expectation": few}]}
+    )
+    runs: list[int] = []
+    seen: list[int] = []
+    between(*[nothing] * 99, lambda: seen.append(len(runs)), lambda: deliver(2), lambda: seen.append(len(runs)))
+    with pytest.raises(KeyboardInterrupt):
+        Follower(workflow, counted(workflow, runs), runner="inline", every_seconds=600).follow()
+    assert [1, 2] == seen
+    assert ["1", "2"] == items()
+    refused, well = warnings(capfd.readouterr().err)
+    assert refused.startswith("warning: stage 'orders': its gate refused the batch: enough (")
+    assert refused.endswith("; the next try is when something changes")
+    assert "note: shop goes on" == well
+
+
+@pytest.mark.parametrize("well", [False, True])
+def test_how_the_pipeline_is_declared_ends_it_unless_it_went_well_before(
+    shop: Path, between: Callable[..., list[float]], capfd: pytest.CaptureFixture[str], well: bool
+):
+    def total(orders: pl.LazyFrame) -> pl.LazyFrame:
+        return orders.rename({"item": "thing"}) if not well or Path("orders/2.csv").exists() else orders
+
+    workflow = Workflow("shop", lake=shop / "lake")
+    workflow.add_source("orders", {"path": str(shop / "orders/*.csv")})
+    workflow.add_task(
+        "once", total, depends_on=["orders"], deduplicate={"key": ["item"]}, incremental="full", retry={"attempts": 1}
+    )
+    between(lambda: deliver(2), nothing, nothing)
+    follower = Follower(workflow, lambda engine: engine.execute(workflow), runner="inline")
+    if well:
+        with pytest.raises(KeyboardInterrupt):
+            follower.follow()
+    else:
+        assert 1 == follower.follow()
+    out, err = capfd.readouterr()
+    assert "deduplicate.key names 'item', which its function does not return" in out
+    assert well == bool(warnings(err))
 
 
 def test_a_run_that_publishes_nothing_is_not_repeated_at_once(shop: Path, between: Callable[..., list[float]]):
@@ -205,12 +300,13 @@ def test_a_run_that_publishes_nothing_is_not_repeated_at_once(shop: Path, betwee
     workflow.add_source("orders", {"path": str(shop / "orders/*.csv"), "gate": gate})
     workflow.add_source("other", {"path": str(shop / "orders/*.csv")})
     workflow.add_task("alarm", lambda other: other, depends_on=["other"])
-    follower = Follower(workflow, lambda engine: engine.execute(workflow), runner="inline", every_seconds=10)
-    waits: list[float] = []
-    between(*[lambda: waits.append(follower._wait())] * 3)
+    runs: list[int] = []
+    seen: list[int] = []
+    between(*[lambda: seen.append(len(runs))] * 9)
     with pytest.raises(KeyboardInterrupt):
-        follower.follow()
-    assert [10, 20, 40] == waits
+        Follower(workflow, counted(workflow, runs), runner="inline", every_seconds=10).follow()
+    # The first run publishes the other source; then at 10, 30, 70 seconds.
+    assert [1, 2, 2, 3, 3, 3, 3, 4, 4] == seen
 
 
 @pytest.mark.parametrize("passes", [True, False])
@@ -227,12 +323,26 @@ def test_a_prefect_that_is_away_passes_once_it_was_there(
             raise ConfigError("Prefect did not start the run", key="PREFECT_API_URL")
         return engine.execute(workflow)
 
-    between(lambda: deliver(2), nothing)
+    between(lambda: deliver(2), nothing, nothing, nothing)
     follower = Follower(workflow, execute, runner="inline")
     with pytest.raises(KeyboardInterrupt if passes else ConfigError):
         follower.follow()
     assert passes == ("warning: Prefect did not start the run" in capfd.readouterr().err)
     assert passes == (Path("lake/orders").exists() and ["1", "2"] == items())
+
+
+def test_a_source_that_cannot_be_looked_at_is_told_once_and_looked_at_again(
+    shop: Path, between: Callable[..., list[float]], capfd: pytest.CaptureFixture[str]
+):
+    hidden = shop / "hidden"
+    waits = between(
+        lambda: (shop / "orders").rename(hidden), nothing, nothing, lambda: hidden.rename(shop / "orders"), nothing
+    )
+    assert 130 == etl("--every", "10")
+    first, *rest = warnings(capfd.readouterr().err)
+    assert "orders" in first
+    assert ["note: shop goes on"] == rest
+    assert 6 == len(waits)
 
 
 def test_what_cannot_be_planned_ends_it(shop: Path, between: Callable[..., list[float]]):

@@ -40,11 +40,11 @@ def test_the_report_says_in_words_and_as_a_table_what_the_run_did():
 **Completed.** 3 stages: 2 published, 1 skipped; 12,345 rows read from sources. \
 Run `{run.run_id}` took 3.2 s; the lake is at `/lake`.
 
-| Stage | State | Gate | Read | Published | Deduplicated | Filtered | Quarantined | Dropped | Repaired | Late | Seconds | CPU s | Peak MB |
-| --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |
-| bronze_flights | published | no gate | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0 | 0 | 1.2 | 2.5 | 812 |
-| flights | published | quarantined | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0 | 0 | 1.2 | 2.5 | 812 |
-| daily_delays | skipped | no gate | 12,345 | 12,343 | 0 | 0 | 2 | 0 | 0 | 0 | 0.0 | 0.0 | 0 |
+| Stage | State | Gate | Read | Published | Quarantined | Seconds | CPU s | Peak MB |
+| --- | --- | --- | --: | --: | --: | --: | --: | --: |
+| bronze_flights | published | no gate | 12,345 | 12,343 | 2 | 1.2 | 2.5 | 812 |
+| flights | published | quarantined | 12,345 | 12,343 | 2 | 1.2 | 2.5 | 812 |
+| daily_delays | skipped | – | – | – | – | – | – | – |
 
 ## Repaired
 
@@ -73,9 +73,23 @@ def test_the_report_says_where_the_data_docs_are():
 def test_what_a_gate_refuses_is_not_published(state: Any):
     run = report(context(), stages=(stage_report(state=state),))
 
-    assert f"| flights | {state} | quarantined | 12,345 | 0 | 0 | 0 | 2 | 0 | 0 | 0 | 1.2 | 2.5 | 812 |" in markdown(
-        run
-    )
+    assert f"| flights | {state} | quarantined | 12,345 | 0 | 2 | 1.2 | 2.5 | 812 |" in markdown(run)
+
+
+def test_of_a_stage_that_failed_the_time_is_told():
+    run = report(context(), stages=(stage_report(state="failed", units=0, verdict=None),))
+
+    assert "| flights | failed | – | – | – | 1.2 | 2.5 | 812 |" in markdown(run)
+
+
+def test_what_was_spared_is_told_above_both_tables():
+    spared = {"rows_skipped": 331_000, "bytes_skipped": 70_000_000, "full_seconds": 9.75}
+    run = report(context(), stages=(stage_report(**spared),))
+
+    told = "pared: 331,000 rows and 70.0 MB not read; stages took 8.5 s less than when they last ran in full"
+
+    assert f"\n\nS{told}.\n\n## Notes" in markdown(run)
+    assert str(artifacts(run)[1].description).endswith(f" and what it did not have to do again (s{told})")
 
 
 def test_a_cell_or_note_cannot_break_the_page():
@@ -163,7 +177,28 @@ def test_efficiency_sets_what_was_done_beside_what_was_not():
 
 def test_of_a_stage_without_an_increment_the_reason_is_told():
     (told,) = efficiency(report(context(), stages=(stage_report(reason="4 new files", in_full=True, full_seconds=9),)))
-    assert (None, "4 new files", 0.0) == (told["how"], told["why"], told["seconds_saved"])
+    assert ("full", "4 new files", 0.0) == (told["how"], told["why"], told["seconds_saved"])
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"how": How(kind="partition", why="by month"), "reason": "nothing new", "units": 0}, "published"),
+        ({"state": "skipped", "units": 0}, "skipped"),
+        ({"state": "not_run", "units": 0}, "not run"),
+        ({"kind": "source"}, "files"),
+        ({}, "–"),
+    ],
+)
+def test_how_a_stage_was_brought_up_to_date_is_told_of_each(told: dict[str, Any], expected: str):
+    (found,) = efficiency(report(context(), stages=(stage_report(**told),)))
+    assert expected == found["how"]
+
+
+def test_the_columns_that_say_most_come_first():
+    (found,) = efficiency(report(context(), stages=(stage_report(),)))
+    expected = ["stage", "how", "rows_read", "rows_skipped", "seconds", "full_seconds", "seconds_saved", "why"]
+    assert expected == list(found)[:8]
 
 
 def test_a_stage_without_a_gate_or_rules_has_no_table():

@@ -29,7 +29,7 @@ def test_a_rule_that_could_not_be_evaluated_is_told_with_its_error():
     assert expected == final_state(run).message
 
 
-@pytest.mark.parametrize(("reason", "expected"), [("", "The run was failed."), ("lease lost", "lease lost")])
+@pytest.mark.parametrize(("reason", "expected"), [("", "The run failed."), ("lease lost", "lease lost")])
 def test_a_failed_run_whose_stages_say_nothing_gives_its_own_reason(reason: str, expected: str):
     assert expected == final_state(report(context(), "failed", reason=reason)).message
 

@@ -22,6 +22,7 @@ from dataflow.lake.lake import Lake
 from dataflow.lake.lease import acquire
 from tasks.runner import PrefectRunner
 from tasks.watermarks import mirror
+from tasks.watermarks import wished as wished_between
 from tests.dataflow.engine.made import Made
 from tests.faults.harness import Fault, Injected, injected
 from tests.tasks.runs import context, report
@@ -52,7 +53,7 @@ def updated_at(pipeline: str) -> datetime | None:
         return client.read_block_document_by_name(name(pipeline), "watermark").updated
 
 
-def edit(pipeline: str, **data: Any) -> None:
+def edit(pipeline: str, /, **data: Any) -> None:
     """What a person does on the block's page."""
     from prefect.client.schemas.actions import BlockDocumentUpdate
 
@@ -114,6 +115,37 @@ def wished(run: RunContext, known: dict[str, str] | None = None) -> list[Wish]:
     wishes: list[Wish] = []
     mirror(replace(run, wish=wishes.append), known)
     return wishes
+
+
+def test_what_a_person_asks_is_seen_between_runs_and_nothing_is_touched(pipeline: str):
+    run = context(pipeline, orders=mark(), others=mark())
+    mirror(run)
+    asked: list[dict[str, Any]] = []
+
+    def look(**journal: dict[str, Any]) -> Wish | None:
+        def marks() -> tuple[str, dict[str, Any]]:
+            asked.append(journal)
+            return "/lake", journal
+
+        with get_client(sync_client=True) as client:
+            return wished_between(client, pipeline, ["orders", "others", "never_read"], marks)
+
+    assert look() is None
+    assert [] == asked
+    edit(pipeline, position={"file_id": 0})
+    before = updated_at(pipeline)
+
+    wish = look(orders=mark(), others=mark())
+
+    assert wish is not None
+    assert ("orders", {"file_id": 0}) == (wish.source, wish.position)
+    assert f"the Prefect block watermark/{name(pipeline)} was edited by hand" == wish.place
+    # Granted, and not written back yet; or of a source of which nothing is published yet.
+    assert look(orders={**mark(), "wish": wish.name}, others=mark()) is None
+    assert look(others=mark()) is None
+    assert before == updated_at(pipeline)
+    edit(pipeline, pipeline="another")
+    assert look(orders=mark(), others=mark()) is None
 
 
 def test_an_edited_position_is_told_to_the_run_and_left_until_it_is_granted(pipeline: str):

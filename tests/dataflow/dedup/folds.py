@@ -6,13 +6,18 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from dataflow.dedup import REASON, TABLE_FILE, Settled, Strategy
+from dataflow.dedup import REASON, TABLE_ROW, Settled, Strategy
 from dataflow.model.values import ROW_ID
+
+
+def numbered(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a table as a strategy sees them."""
+    return rows.with_row_index(TABLE_ROW).cast({TABLE_ROW: pl.UInt64})
 
 
 @dataclass
 class Fold:
-    """The rows of a table with the file that each is in, and what became of the rows of all batches so far."""
+    """The rows of a table, and what became of the rows of all batches so far."""
 
     strategy: Strategy
     rows: pl.DataFrame | None = None
@@ -27,10 +32,10 @@ class Fold:
     def settle(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Settle one batch; returns the rows that it added."""
         rows = self.strategy.derive(batch.lazy())
-        table = None if self.rows is None or not self.rows.height else self.rows.lazy()
+        table = None if self.rows is None or not self.rows.height else numbered(self.rows).lazy()
         settled = self.strategy.settle(rows, table, lambda: rows)
         added = settled.added.collect()
-        assert TABLE_FILE not in added.columns
+        assert TABLE_ROW not in added.columns
         gone = 0
         if settled.dropped is not None:
             dropped = settled.dropped.collect()
@@ -46,14 +51,12 @@ class Fold:
             assert not settled.overwrites
             leaving = settled.replaced.collect()
             self.rewritten += leaving.height
-            left = survivors[0].join(leaving, on=[*settled.identity, TABLE_FILE], how="anti", maintain_order="left")
+            assert [TABLE_ROW] == leaving.columns
+            left = numbered(survivors[0]).join(leaving, on=TABLE_ROW, how="anti", maintain_order="left").drop(TABLE_ROW)
             assert survivors[0].height - leaving.height == left.height
             survivors = [left]
-        file = pl.lit(f"{self.batches}").alias(TABLE_FILE)
-        carried = [] if settled.rewritten is None else [settled.rewritten.collect().with_columns(file)]
-        # Two files for each batch, so that a key is looked for in more than one place.
-        halves = pl.concat_str(file, pl.int_range(pl.len()) % 2, separator="-").alias(TABLE_FILE)
-        self.rows = pl.concat([*survivors, *carried, added.with_columns(halves)])
+        carried = [] if settled.rewritten is None else [settled.rewritten.collect()]
+        self.rows = pl.concat([*survivors, *carried, added])
         self._note(settled)
         return added
 
@@ -71,5 +74,5 @@ class Fold:
     def table(self, *without: str) -> pl.DataFrame:
         """The table's rows in an order of their own, without ``without``."""
         assert self.rows is not None
-        plain = self.rows.drop(TABLE_FILE, *without)
+        plain = self.rows.drop(without)
         return plain.sort(plain.columns)

@@ -7,16 +7,17 @@ from typing import Any
 
 import polars as pl
 
-from dataflow.dedup import REASON, TABLE_FILE, Settled
+from dataflow.dedup import REASON, TABLE_ROW, Settled
 from dataflow.dedup.scd2 import Scd2, Scd2Options
 from dataflow.quality.predicate import parse_predicate
+from tests.dataflow.dedup.folds import numbered
 
-UNCOUNTED = ("_row_id", "_seen_at", TABLE_FILE)
+UNCOUNTED = ("_row_id", "_seen_at")
 """Columns that may depend on how rows arrived."""
 
 
 class HistoryTable:
-    """A table and all that it was given; a batch's new rows are a file of their own."""
+    """A table and all that it was given."""
 
     def __init__(self, **options: Any) -> None:
         self.strategy = Scd2(Scd2Options.model_validate(options))
@@ -32,7 +33,7 @@ class HistoryTable:
         rows = self._routed(batch)
         if not by_hand:
             self.landed.append(rows)
-        table = None if self.rows is None else self.rows.lazy()
+        table = None if self.rows is None else numbered(self.rows).lazy()
         settled = self.strategy.settle(rows, table, self._everything)
         self.settled, self.batches = settled, self.batches + 1
         added, dropped = settled.added.collect(), pl.DataFrame()
@@ -48,19 +49,18 @@ class HistoryTable:
         return dropped
 
     def _write(self, settled: Settled, added: pl.DataFrame) -> None:
-        parts = [added.with_columns(pl.lit(f"{self.batches}-new").alias(TABLE_FILE))]
+        parts = [added]
         if self.rows is not None:
             kept = self.rows
             if settled.replaced is not None:
                 gone = settled.replaced.collect()
-                on = [*settled.identity, TABLE_FILE]
-                kept = kept.join(gone, on=on, how="anti")
-                assert self.rows.height - gone.height == kept.height, "identity finds the replaced rows and no others"
+                kept = numbered(kept).join(gone, on=TABLE_ROW, how="anti", maintain_order="left").drop(TABLE_ROW)
+                assert self.rows.height - gone.height == kept.height
             parts.append(kept)
             if settled.rewritten is not None:
                 rewritten = settled.rewritten.collect()
-                assert set(self.rows.columns) - {TABLE_FILE} == set(rewritten.columns)
-                parts.append(rewritten.with_columns(pl.lit(f"{self.batches}-old").alias(TABLE_FILE)))
+                assert set(self.rows.columns) == set(rewritten.columns)
+                parts.append(rewritten)
         self.rows = pl.concat(parts, how="diagonal")
 
     def _check(self) -> None:

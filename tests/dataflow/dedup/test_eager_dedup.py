@@ -12,7 +12,7 @@ from dataflow.dedup import strategy_types
 from dataflow.dedup.bronze_append import BronzeAppend, BronzeOptions
 from dataflow.dedup.eager_dedup import EagerDedup, EagerOptions
 from dataflow.errors import ConfigError
-from tests.dataflow.dedup.folds import Fold
+from tests.dataflow.dedup.folds import Fold, numbered
 
 SCHEMA = {"id": pl.Int64, "name": pl.String}
 ROWS = st.lists(
@@ -104,14 +104,17 @@ def test_only_the_columns_that_are_hashed_make_rows_alike() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_overwriting_leaves_one_generation_of_files(mode: Mode) -> None:
-    fold = Fold(eager(write_mode=mode))
-    for frame in frames([[(1, "a")], [(2, "a")], [(3, "a")]]):
-        fold.settle(frame)
-
+def test_overwriting_writes_all_rows_again(mode: Mode) -> None:
+    strategy = eager(write_mode=mode)
+    fold = Fold(strategy)
+    first, second = frames([[(1, "a")], [(2, "a")]])
+    fold.settle(first)
     assert fold.rows is not None
-    files = {name.partition("-")[0] for name in fold.rows["_table_file"]}
-    assert ({"0", "1", "2"} if mode == "append" else {"2"}) == files
+    settled = strategy.settle(strategy.derive(second.lazy()), numbered(fold.rows).lazy(), second.lazy)
+
+    assert (mode == "overwrite") == settled.overwrites
+    again = [] if settled.rewritten is None else settled.rewritten.collect()["id"].to_list()
+    assert ([] if mode == "append" else [1]) == again
 
 
 def test_rows_without_ids_are_told_by_their_hash() -> None:

@@ -109,7 +109,7 @@ def delivered(rows: list[Row], batches: list[list[int]], *, row_ids: bool, **opt
     return table
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(deliveries(), st.booleans(), st.booleans())
 def test_upserts_give_the_same_history_however_they_arrive(
     given_rows: tuple[list[Row], list[list[int]]], all_tracked: bool, row_ids: bool
@@ -120,7 +120,7 @@ def test_upserts_give_the_same_history_however_they_arrive(
     assert expected(rows, all_tracked=all_tracked, snapshots=False) == table.history()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(deliveries(), st.booleans(), st.booleans())
 def test_snapshots_give_the_same_history_however_they_arrive(
     given_rows: tuple[list[Row], list[list[int]]], all_tracked: bool, row_ids: bool

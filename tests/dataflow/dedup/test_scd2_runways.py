@@ -74,7 +74,7 @@ def made() -> HistoryTable:
 def found(table: HistoryTable) -> list[tuple[Any, ...]]:
     assert table.rows is not None
     days = [pl.col(c).dt.date().cast(pl.String) for c in ("valid_from", "valid_to")]
-    fields = [c for c in table.rows.columns if c not in ("seen_on", "_row_id", "_seen_at", "is_current", "_table_file")]
+    fields = [c for c in table.rows.columns if c not in ("seen_on", "_row_id", "_seen_at", "is_current")]
     return sorted(table.rows.select(fields).with_columns(days).rows(), key=_begins)
 
 

@@ -27,7 +27,7 @@ def truth(timeline: list[Dump], deletes: Literal["delete", "mark", "keep"] = "de
     return made
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(dumps, deletions, st.data())
 def test_any_cut_into_batches_is_as_one_by_one(
     contents: list[list[Row]], deletes: Literal["delete", "mark", "keep"], data: st.DataObject
@@ -42,7 +42,7 @@ def test_any_cut_into_batches_is_as_one_by_one(
     assert sorted(expected.changes, key=repr) == told(table)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(dumps, deletions, st.data())
 def test_what_is_sent_again_changes_nothing(
     contents: list[list[Row]], deletes: Literal["delete", "mark", "keep"], data: st.DataObject
@@ -59,7 +59,7 @@ def test_what_is_sent_again_changes_nothing(
     assert sorted(expected.changes, key=repr) == told(table)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(dumps, st.data())
 def test_a_dump_in_parts_ends_as_the_whole(contents: list[list[Row]], data: st.DataObject) -> None:
     timeline = numbered(contents)
@@ -74,7 +74,7 @@ def test_a_dump_in_parts_ends_as_the_whole(contents: list[list[Row]], data: st.D
     assert expected == sorted((row[:2] for row in found(table)), key=repr)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(dumps, st.data())
 def test_in_any_order_the_newest_dump_is_the_table(contents: list[list[Row]], data: st.DataObject) -> None:
     timeline = numbered(contents)
@@ -86,7 +86,7 @@ def test_in_any_order_the_newest_dump_is_the_table(contents: list[list[Row]], da
     assert expected == sorted((row[:2] for row in found(table)), key=repr)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(dumps)
 def test_the_changes_add_up_to_the_table(contents: list[list[Row]]) -> None:
     table = fold()
@@ -105,7 +105,7 @@ def test_the_changes_add_up_to_the_table(contents: list[list[Row]]) -> None:
     assert {id: (value, note) for id, value, note in table.rows.select(COLUMNS).rows()} == state
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(dumps)
 def test_rows_that_did_not_change_are_not_written_again(contents: list[list[Row]]) -> None:
     table = fold()

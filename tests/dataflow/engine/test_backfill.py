@@ -19,21 +19,33 @@ from dataflow.engine.backfill import BackfillReport
 from dataflow.engine.run import new_run_id
 from dataflow.engine.seams import Seam, watch
 from dataflow.errors import ConfigError, LeaseHeld
+from dataflow.lake.journal import Journal
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import held, read_state
+from dataflow.lake.state import Intent
 from tests.dataflow.engine.made import AT_ONCE, Made, done, states
+from tests.prepared import Prepared
 
 MONTHS = [str(n) for n in range(1, 9)]
 
 
-@pytest.fixture
-def year(made: Made) -> Made:
-    """Eight files, one a month, and a factor that the stage reads behind the engine's back."""
+def first_year(place: Path) -> None:
+    made = Made(place)
     for month in MONTHS:
         made.csv(f"orders/{int(month):02}.csv", "month,price", [f"{month},{month}"])
     factor(made, 1)
     done(made.run(pipeline(made)))
-    return made
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return Prepared(tmp_path_factory.mktemp("year") / "made", first_year)
+
+
+@pytest.fixture
+def year(prepared: Prepared) -> Made:
+    """Eight files, one a month, and a factor that the stage reads behind the engine's back."""
+    return Made(prepared.restore())
 
 
 def factor(made: Made, number: int, *, broken: str = "") -> None:
@@ -194,6 +206,25 @@ def test_an_ordinary_run_goes_on_with_what_is_left(year: Made):
     assert 4 == report.stage("prices").units
     assert expected(range(2, 9)) == factors(year)
     assert "skipped" == year.run(pipeline(year)).state
+
+
+def test_what_is_left_for_later_is_told_once_and_not_by_every_batch(year: Made):
+    year.csv("orders/09.csv", "month,price", [f"{month},{month}" for month in MONTHS])
+    Engine(runner="inline").execute(pipeline(year), select="orders")
+
+    again(year, "2", "4", batch_units=1)
+
+    told = [([u.unit.label for u in intent.units], len(intent.left)) for intent in intents(year, "prices")[-3:]]
+    assert [(["month=2"], 5), (["month=3"], 0), (["month=4"], 0)] == told
+    assert 5 == done(year.run(pipeline(year))).stage("prices").units
+    assert 16 == year.frame("prices").height
+    assert "skipped" == year.run(pipeline(year)).state
+
+
+def intents(made: Made, stage: str) -> list[Intent]:
+    entries = Journal(Lake(made.lake)).entries(archived=True)
+    found = [Intent.model_validate_json(entry.body) for entry in entries if entry.kind == "intent"]
+    return [intent for intent in found if intent.stage == stage]
 
 
 def test_another_range_is_another_backfill(year: Made):

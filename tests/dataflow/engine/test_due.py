@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from dataflow import Engine, Workflow
+from dataflow.engine.due import LEFT
 from dataflow.engine.run import new_run_id
 from dataflow.errors import ConfigError, SourceUnavailable
 from dataflow.lake.lake import Lake
@@ -27,7 +28,8 @@ def pipeline(made: Made) -> Workflow:
 
 
 def due(workflow: Workflow, **options: Any) -> str | None:
-    return Engine(runner="inline").due(workflow, **options)
+    found = Engine(runner="inline").due(workflow, **options)
+    return None if found is None else found.why
 
 
 def test_a_new_file_makes_a_run_due_and_nothing_else_does(made: Made):
@@ -74,6 +76,39 @@ def test_what_an_interrupted_run_left_makes_a_run_due(made: Made):
 
     made.run(pipeline(made))
     assert due(pipeline(made)) is None
+
+
+def test_what_there_is_to_do_has_names_that_last_until_it_changes(made: Made):
+    def keys() -> set[str]:
+        found = Engine(runner="inline").due(workflow)
+        return set() if found is None else set(found.reasons)
+
+    workflow = pipeline(made)
+    made.source(workflow, "others", columns=["n"])
+    made.csv("orders/1.csv", "n", ["1"])
+    made.csv("others/1.csv", "m", ["1"])
+    first = keys()
+    assert 2 == len(first)
+    assert "failed" == made.run(workflow).state
+    second = keys()
+    assert second < first | {LEFT}
+    assert "failed" == made.run(workflow).state
+    assert second == keys()
+    made.csv("others/1.csv", "m", ["2"])
+    third = keys()
+    assert third & second == {LEFT}
+    made.csv("orders/2.csv", "n", ["2"])
+    assert third < keys()
+    made.csv("others/1.csv", "n", ["3"])
+    done(made.run(workflow))
+    assert set() == keys()
+
+
+def test_what_is_wrong_with_one_source_is_the_runs_to_tell_where_another_is_due(feed: Workflow, made: Made):
+    Feed.error = ConnectionError("no route")
+    made.source(feed, "orders")
+    made.csv("orders/1.csv", "n", ["1"])
+    assert "orders: 1 new file" == due(feed)
 
 
 def test_a_file_that_was_touched_is_hashed_once(made: Made):

@@ -7,20 +7,30 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.dataflow.engine.made import Made, done, nonzero
+from dataflow import Workflow
+from tests.dataflow.engine.made import Function, Made, done, nonzero, same
 from tests.dataflow.engine.shelves import Shelves, kinds
+from tests.prepared import Prepared
 
 
-@pytest.fixture
-def shelves(tmp_path: Path) -> Shelves:
-    made = Shelves(tmp_path)
+def two_deliveries(place: Path) -> None:
+    made = Shelves(place)
     made.labels(["a,Apples", "b,Books"])
     made.deliver(
         1, ["1,x,a,2026-01-01T10,5", "2,y,a,2026-01-01T11,7", "3,z,b,2026-01-02T09,-2", "4,w,,2026-01-03T09,4"]
     )
     made.deliver(2, ["5,x,b,2026-01-02T10,6", "6,v,c,2026-01-04T00,9", "7,u,c,2026-01-04T01,0"])
     done(made.run(made.pipeline()))
-    return made
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return Prepared(tmp_path_factory.mktemp("shelves") / "made", two_deliveries)
+
+
+@pytest.fixture
+def shelves(prepared: Prepared) -> Shelves:
+    return Shelves(prepared.restore())
 
 
 def test_a_first_run_is_in_full(shelves: Shelves):
@@ -167,6 +177,34 @@ def test_of_a_row_that_became_many_some_may_leave(made: Made, updates: str):
     assert [("a1", 60), ("a2", 20), ("b1", 40), ("b2", 40)] == made.rows("doubled", "name", "twice")
     # What is left of the row is computed again, since rows are found by the row that they come of.
     assert {"read": 2, "produced": 2, "published": 2, "updated": 2, "unchanged": 2} == nonzero(report)
+
+
+def named(sales: pl.LazyFrame) -> pl.LazyFrame:
+    return sales.with_columns(name=pl.col("key") + "1")
+
+
+def test_a_stage_that_has_not_read_its_input_yet_may_hold_many_rows_of_one(made: Made):
+    def workflow(function: Function) -> Workflow:
+        declared = made.workflow()
+        made.source(declared, "sales")
+        declared.add_task("fan", function, ["sales"])
+        merge = {"key_columns": ["name"], "timestamp_column": "at"}
+        # Rows that stay are not written again.
+        declared.add_task("newest", same, ["fan"], incremental=merge, storage={"updates": "merge_on_read"})
+        declared.add_task("doubled", doubled, ["newest"])
+        return declared
+
+    many = workflow(lambda sales: keyed(fanned(sales)).drop("part"))
+    made.csv("sales/1.csv", "key,at,amount", ["a,1,10", "b,1,20"])
+    done(made.run(many))
+    made.csv("sales/2.csv", "key,at,amount", ["a,2,30"])
+    done(made.run(many, select=["sales", "fan", "newest"]))
+    one = workflow(named)
+    done(made.run(one, select=["fan"]))
+
+    done(made.run(one, select=["doubled"]))
+
+    assert [("a1", 60), ("a2", 20), ("b1", 40), ("b2", 40)] == made.rows("doubled", "name", "twice")
 
 
 def hourly(events: pl.LazyFrame) -> pl.LazyFrame:

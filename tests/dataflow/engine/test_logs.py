@@ -104,7 +104,7 @@ def test_a_failure_is_told_once_with_what_it_concerned(made: Made, logged: pytes
     told = {"type": "SourceCorrupt", "code": "source.corrupt", "message": "file rates.csv is cut short"}
     assert {**told, "file": "rates.csv"} == failed.__dict__["exception"]
     assert failed.exc_info is None
-    assert ("WARNING", "after: not run after 0.0 s: broken was failed") == (skipped.levelname, skipped.getMessage())
+    assert ("WARNING", "after: not run after 0.0 s: broken failed") == (skipped.levelname, skipped.getMessage())
     assert ("ERROR", "failed") == (ended.levelname, ended.__dict__["state"])
 
 

@@ -149,7 +149,7 @@ def test_a_stage_whose_condition_asks_a_stage_that_failed_is_not_run(made: Made)
     report = made.run(workflow)
 
     assert ("failed", "not_run") == (report.stage("clean").state, report.stage("beside").state)
-    assert "clean was failed" == report.stage("beside").reason
+    assert "clean failed" == report.stage("beside").reason
 
 
 def test_the_plan_tells_of_conditions(made: Made):

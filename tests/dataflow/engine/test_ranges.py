@@ -62,6 +62,23 @@ def test_files_are_meant_by_arrival_where_both_ends_are_dates_else_by_name():
     assert ["b.csv"] == [u.label for u in open_end.units]
 
 
+@pytest.mark.parametrize(("since", "until"), [("a.csv", "2026-02-01"), ("2026-02-01", "a.csv")])
+def test_a_file_and_a_date_are_no_range(since: str, until: str):
+    files = [Unit(stage="s", partition=((SOURCE_FILE, f"/in/{name}"),)) for name in ("b.csv", "a.csv")]
+    with pytest.raises(ConfigError) as error:
+        units_within(files, Range(since, until), {})
+    assert (
+        f"the range from {since} to {until} has ends of two kinds: 'a.csv' is the name of a file, '2026-02-01' a time of "
+        "arrival; name two files, or give two dates"
+    ) == str(error.value)
+
+
+def test_beside_the_name_of_a_file_a_date_may_be_the_beginning_of_one():
+    names = ("2026-01-flights.csv", "2026-02-flights.csv", "2026-03-flights.csv")
+    files = [Unit(stage="s", partition=((SOURCE_FILE, f"/in/{name}"),)) for name in names]
+    assert list(names[:2]) == within(files, "2026-01-flights.csv", "2026-02")
+
+
 def test_a_file_that_is_gone_arrived_at_no_time():
     there, gone = (Unit(stage="s", partition=((SOURCE_FILE, name),)) for name in ("there", "gone"))
     found = units_within([there, gone], Range("1970", None), {there.id: 1.0})

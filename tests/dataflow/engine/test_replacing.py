@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataflow import Workflow
-from dataflow.dedup.strategy import Settled
+from dataflow.dedup import TABLE_ROW
 from dataflow.engine import replacing
 from dataflow.engine.job import StageJob
 from dataflow.engine.seams import Seam, watch
@@ -318,36 +318,29 @@ def test_a_failed_unit_leaves_no_vectors_behind(made: Made, monkeypatch: pytest.
     assert [] == list((made.lake / "latest").rglob("*.bin"))
 
 
-def test_a_strategy_that_finds_other_rows_than_it_names_is_stopped(made: Made, monkeypatch: pytest.MonkeyPatch):
-    from dataflow.dedup import polars_merge
-
+def test_a_file_that_holds_other_rows_than_the_log_says_is_not_written_again(made: Made):
     merged(made, FIRST)
-    settle = polars_merge.PolarsMerge.settle
-
-    def wrong(self: Any, *given: Any) -> Settled:
-        found = settle(self, *given)
-        assert found.replaced is not None
-        return Settled(found.added, found.dropped, ("day",), found.replaced.with_columns(day=pl.lit("2026-01-02")))
-
-    monkeypatch.setattr(polars_merge.PolarsMerge, "settle", wrong)
+    file = next((made.lake / "latest").glob("*.parquet"))
+    pl.read_parquet(file).head(3).write_parquet(file)
     deliver(made, 5, [("a", 3)])
-    report = made.run(workflow(made, retry={"attempts": 1}))
+    report = made.run(workflow(made, updates="copy_on_write", retry={"attempts": 1}))
 
     error = report.stage("latest").error
     assert error is not None
-    assert "replaces 1 rows by day, but 4 rows are found by that; nothing is published" in error
+    assert "3 rows of 1 of its files were to be written again, but 2 are there; nothing is published" in error
 
 
-def test_a_job_scans_its_table_with_the_file_of_each_row(made: Made):
-    merged(made, FIRST)
+def test_a_job_scans_its_table_with_the_number_of_each_row(made: Made):
+    merged(made, FIRST, [("e", 1)])
     lake = Lake(made.lake)
     head = lake.head("latest")
     assert head is not None
     job = StageJob.__new__(StageJob)
     object.__setattr__(job, "lake", lake)
     object.__setattr__(job, "stage", type("Stage", (), {"name": "latest"}))
-    snapshot = lake.snapshot(head)
+    object.__setattr__(job, "arrivals", {})
 
-    found = replacing.scan_table(job, snapshot).collect()
+    found = replacing.scan_table(job, lake.snapshot(head)).collect()
 
-    assert {snapshot.files[0].path} == set(found[replacing.TABLE_FILE])
+    assert ["a", "b", "c", "d", "e"] == found.sort(TABLE_ROW)["key"].to_list()
+    assert [0, 1, 2, 3, 4] == sorted(found[TABLE_ROW])

@@ -260,26 +260,24 @@ def test_lineage_leads_to_the_quarantine(made: Made):
     assert {"clean__quarantine", "clean__replayed", "clean"} == {v.table for v in edge.outputs}
 
 
-@pytest.mark.parametrize(
-    ("chosen", "message"),
-    [
+def test_what_is_not_there_cannot_be_chosen(made: Made, subtests: pytest.Subtests):
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"rules": ("positiv",)}, "stage 'clean': no quarantined row is of rule 'positiv'; did you mean 'positive'?"),
         ({"batches": ("clean.0.9",)}, "stage 'clean': no quarantined row is of batch 'clean.0.9'"),
         ({"where": "amuont > 1"}, "stage 'clean': unknown column 'amuont' in amuont > 1; did you mean 'amount'?"),
         ({"where": "amount > '5'"}, "stage 'clean': amount > '5' cannot be asked: cannot compare string"),
         ({"edited": "rows.xlsx"}, "rows.xlsx: edited rows come as .csv, .parquet, .jsonl"),
         ({"edited": "nowhere.csv"}, "nowhere.csv: cannot be read"),
-    ],
-)
-def test_what_is_not_there_cannot_be_chosen(made: Made, chosen: dict[str, Any], message: str):
+    ]
     deliver(made, 1, 5, -1)
     workflow = gated(made)
     done(made.run(workflow))
 
-    with pytest.raises(ConfigError) as caught:
-        replay(workflow, **chosen)
-
-    assert message in str(caught.value)
+    for chosen, message in cases:
+        with subtests.test(**chosen):
+            with pytest.raises(ConfigError) as caught:
+                replay(workflow, **chosen)
+            assert message in str(caught.value)
 
 
 def _lines(made: Made, *lines: str) -> str:
@@ -289,29 +287,25 @@ def _lines(made: Made, *lines: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
+def test_an_edited_file_that_does_not_fit_is_refused_before_anything_runs(made: Made, subtests: pytest.Subtests):
+    cases = [
         (("amount", "5"), "has no column _quarantine_id"),
         (("_quarantine_id,amount", "ID,5", "ID,6"), "1 rows are there more than once"),
         (("_quarantine_id,amuont", "ID,5"), "unknown column 'amuont'; did you mean 'amount'?"),
         (("_quarantine_id,amount", "ID,five"), "'amount' of row clean.0.1/"),
         (("_quarantine_id,amount", "clean.0.1/000000000000/7,5"), "1 rows are not in the quarantine of 'clean'"),
-    ],
-)
-def test_an_edited_file_that_does_not_fit_is_refused_before_anything_runs(
-    made: Made, lines: tuple[str, ...], message: str
-):
+    ]
     deliver(made, 1, 5, -1)
     workflow = gated(made)
     done(made.run(workflow))
     before = made.files()
 
-    with pytest.raises(ConfigError) as caught:
-        replay(workflow, edited=_lines(made, *lines))
-
-    assert message in str(caught.value)
-    assert before == made.files()
+    for lines, message in cases:
+        with subtests.test(lines=lines):
+            with pytest.raises(ConfigError) as caught:
+                replay(workflow, edited=_lines(made, *lines))
+            assert message in str(caught.value)
+            assert before == made.files()
 
 
 def test_a_stage_that_never_quarantined_anything_says_so(made: Made):
@@ -370,9 +364,8 @@ def test_an_edited_file_says_every_type_as_it_was_exported(made: Made, name: str
     assert (True, "2026-02-28 23:59:58.125000+00:00") == (published["ok"][1], str(published["seen"][1]))
 
 
-@pytest.mark.parametrize(
-    ("column", "given", "expected"),
-    [
+def test_a_person_may_write_a_value_in_the_usual_ways(made: Made, subtests: pytest.Subtests):
+    cases = [
         ("day", "2026-03-01", "2026-03-01"),
         ("at", "2026-03-01 12:30:00", "2026-03-01 12:30:00"),
         ("at", "2026-03-01", "2026-03-01 00:00:00"),
@@ -380,28 +373,32 @@ def test_an_edited_file_says_every_type_as_it_was_exported(made: Made, name: str
         ("seen", "2026-03-01 12:30:00", "2026-03-01 12:30:00+00:00"),
         ("ok", "FALSE", "False"),
         ("ok", "", "None"),
-    ],
-)
-def test_a_person_may_write_a_value_in_the_usual_ways(made: Made, column: str, given: str, expected: str):
+    ]
+    deliver(made, 1, 5, *(-n for n, _ in enumerate(cases, 1)))
+    workflow = typed_columns(made)
+    done(made.run(workflow))
+    ids = dict(made.frame("clean__quarantine").select("amount", "_quarantine_id").iter_rows())
+    path = made.root / "edited.csv"
+
+    for n, (column, given, expected) in enumerate(cases, 1):
+        with subtests.test(column=column, given=given):
+            path.write_text(f"_quarantine_id,amount,{column}\n{ids[-n]},{50 + n},{given}\n")
+            done(replay(workflow, edited=str(path)))
+            found = made.frame("clean").filter(amount=50 + n).select(column).rows()
+            assert [expected] == [str(value) for (value,) in found]
+
+
+def test_a_value_that_is_none_of_its_type_is_named(made: Made, subtests: pytest.Subtests):
     deliver(made, 1, 5, -1)
     workflow = typed_columns(made)
     done(made.run(workflow))
 
-    done(replay(workflow, edited=_lines(made, f"_quarantine_id,amount,{column}", f"ID,50,{given}")))
-
-    assert [expected] == [str(value) for (value,) in made.frame("clean").filter(amount=50).select(column).rows()]
-
-
-@pytest.mark.parametrize(
-    ("column", "given"), [("day", "28.2.2026"), ("at", "noon"), ("seen", "yesterday"), ("ok", "yes")]
-)
-def test_a_value_that_is_none_of_its_type_is_named(made: Made, column: str, given: str):
-    deliver(made, 1, 5, -1)
-    workflow = typed_columns(made)
-    done(made.run(workflow))
-
-    with pytest.raises(ConfigError, match=rf"'{column}' of row clean.0.1/\w+/0 is no "):
-        replay(workflow, edited=_lines(made, f"_quarantine_id,{column}", f"ID,{given}"))
+    for column, given in (("day", "28.2.2026"), ("at", "noon"), ("seen", "yesterday"), ("ok", "yes")):
+        with (
+            subtests.test(column),
+            pytest.raises(ConfigError, match=rf"'{column}' of row clean.0.1/\w+/0 is no "),
+        ):
+            replay(workflow, edited=_lines(made, f"_quarantine_id,{column}", f"ID,{given}"))
 
 
 def test_a_type_that_the_file_cannot_say_is_refused_in_our_words(made: Made):

@@ -102,7 +102,7 @@ def test_a_failed_branch_stops_what_needs_it_and_nothing_else(made: Made):
     report = made.run(diamond(made, b=breaks))
 
     assert {"a": "published", "b": "failed", "c": "published", "d": "not_run"} == states(report)
-    assert "b was failed" == report.stage("d").reason
+    assert "b failed" == report.stage("d").reason
     assert "stage 'b': its function raised ZeroDivisionError: of course" in failed(report, "b")
     assert report.stage("b").error == report.reason
     assert 1 == report.exit_code

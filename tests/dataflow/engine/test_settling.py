@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from dataflow import ConfigError, Engine, Workflow
-from dataflow.dedup import REASON, TABLE_FILE, Settled, Strategy, strategy_types
+from dataflow.dedup import REASON, TABLE_ROW, Settled, Strategy, strategy_types
 from dataflow.model import Frozen
 from tests.dataflow.engine.made import Made, done, failed
 
@@ -18,7 +18,7 @@ class NewestConfig(Frozen):
     """Options of ``newest``."""
 
     key: str
-    fault: Literal["", "loses", "wrong key", "reads"] = ""
+    fault: Literal["", "loses", "twice", "no such row", "below zero"] = ""
     overwrites: bool = False
 
 
@@ -56,11 +56,16 @@ class Newest(Strategy):
         if table is None:
             return Settled(added, dropped, notes=told)
         if self.config.overwrites:
-            rest = table.join(added, on=key, how="anti").drop(TABLE_FILE)
+            rest = table.join(added, on=key, how="anti").drop(TABLE_ROW)
             return Settled(added, dropped, rewritten=rest, overwrites=True, notes=told)
         gone = table.join(added, on=key, how="semi")
-        identity = "initial" if self.config.fault == "wrong key" else key
-        return Settled(added, dropped, (identity,), gone, notes=told)
+        if self.config.fault == "twice":
+            gone = pl.concat([gone, gone])
+        if self.config.fault == "no such row":
+            gone = gone.with_columns(pl.col(TABLE_ROW) + 100)
+        if self.config.fault == "below zero":
+            gone = gone.with_columns(pl.col(TABLE_ROW).cast(pl.Int64) - 100)
+        return Settled(added, dropped, gone, notes=told)
 
 
 @pytest.fixture(autouse=True)
@@ -177,8 +182,16 @@ def test_rows_that_were_set_aside_are_settled_when_they_are_sent_again(made: Mad
             "strategy 'newest' was given 3 rows, of which it added 2 and dropped 0; nothing of them is published",
         ),
         (
-            "wrong key",
-            "strategy 'newest' replaces 1 rows by initial, but 2 rows are found by that; nothing is published",
+            "twice",
+            "strategy 'newest' replaces 2 rows, of which 1 are told twice or are not in the table; nothing is published",
+        ),
+        (
+            "no such row",
+            "strategy 'newest' replaces 1 rows, of which 1 are told twice or are not in the table; nothing is published",
+        ),
+        (
+            "below zero",
+            "strategy 'newest' replaces 1 rows, of which 1 are told twice or are not in the table; nothing is published",
         ),
     ],
 )
@@ -238,7 +251,7 @@ def test_a_column_that_it_names_must_be_there(made: Made) -> None:
     assert "stage 'newest': strategy.key names 'idd', which its function does not return; did you mean 'id'?" in told
 
 
-@pytest.mark.parametrize("column", [TABLE_FILE, REASON])
+@pytest.mark.parametrize("column", [TABLE_ROW, REASON])
 def test_a_name_that_strategies_keep_for_themselves_is_refused(made: Made, column: str) -> None:
     deliver(made, "1.csv", "1,ann")
     declared = workflow(made, lambda people: people.with_columns(pl.lit("x").alias(column)))

@@ -114,3 +114,19 @@ def test_what_a_strategy_notes_of_batches_is_not_compared(tmp_path: Path, strate
     done(made.run(workflow, verify=True))
     made.csv("events/4.csv", "key,day,value", ["a,2026-01-01,1", "b,2026-01-03,2"])
     done(made.run(workflow, verify=True))
+
+
+def shuffled(sales: pl.LazyFrame) -> pl.LazyFrame:
+    return sales.map_batches(lambda frame: frame.sample(fraction=1, shuffle=True))
+
+
+def test_a_function_whose_rows_come_in_another_order_each_time_is_asked_once(made: Made):
+    newest = {"type": "polars_merge", "dedup_key": ["shelf"], "sort_by": ["amount"]}
+    workflow = pipeline(made, shuffled, strategy=newest)
+    made.csv("sales/1.csv", "shelf,amount", [f"{n % 9},{n}" for n in range(60)])
+    done(made.run(workflow))
+    made.csv("sales/2.csv", "shelf,amount", ["1,99"])
+
+    report = done(made.run(workflow, verify=True))
+
+    assert "verified: a full computation comes to the same 9 rows" in report.stage("out").notes

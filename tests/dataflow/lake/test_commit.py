@@ -14,8 +14,9 @@ from deltalake.exceptions import CommitFailedError
 
 from dataflow.errors import CommitConflict, LakeCorrupt, LeaseLost, SchemaConflict
 from dataflow.lake import commit
-from dataflow.lake.commit import Lock, TableChange, fence, owner_of, publish_change
+from dataflow.lake.commit import Lock, TableChange, fence, publish_change
 from dataflow.lake.lake import Lake
+from dataflow.lake.owner import owner_of
 from tests.dataflow.lake.tables import LOCK, change, paths, put, values
 
 LATER = Lock("dataflow:p", 2)
@@ -51,6 +52,38 @@ def test_a_repeated_change_finds_its_own_version_behind_later_ones(lake: Lake) -
     put(lake, frame(2), seq=3, run_id="r3")
 
     assert 0 == publish_change(lake, batch, LOCK).version
+
+
+def test_a_repeated_change_finds_its_own_version_though_others_commit_at_that_moment(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = change(lake, frame(0), seq=1)
+    publish_change(lake, batch, LOCK)
+
+    def interrupted(self: Lock, handle: DeltaTable) -> None:
+        held(self, handle)
+        frame(5).write_delta(lake.table_uri("t"), mode="append")
+
+    held = Lock.hold
+    monkeypatch.setattr(Lock, "hold", interrupted)
+
+    assert 0 == publish_change(lake, batch, LOCK).version
+
+
+def test_a_version_is_that_of_the_batch_though_the_handle_knows_later_ones(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(lake, frame(0), seq=1)
+
+    def overtaken(self: DeltaTable, *args: object, **options: object) -> None:
+        write(self, *args, **options)  # pyright: ignore[reportArgumentType]
+        frame(5).write_delta(lake.table_uri("t"), mode="append")
+        self.update_incremental()
+
+    write = DeltaTable.create_write_transaction
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", overtaken)
+
+    assert 1 == put(lake, frame(1), seq=2, run_id="r2").version
 
 
 def test_a_published_change_needs_its_files_no_more(lake: Lake) -> None:
@@ -154,6 +187,39 @@ def test_a_writer_that_was_paused_before_its_commit_is_fenced_out(lake: Lake, mo
         publish_change(lake, batch, LOCK)
     assert [0] == handles, "the writer had looked before the fence went up"
     assert [0] == values(lake)
+
+
+@pytest.mark.parametrize("truncate", [False, True])
+def test_a_writer_that_was_paused_after_a_step_towards_its_commit_is_fenced_out(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, truncate: bool
+) -> None:
+    put(lake, frame(0), seq=1)
+    wider = pl.DataFrame({"v": [1], "at": [datetime(2013, 1, 1)]})
+    removes = tuple(paths(lake)) if truncate else ()
+    batch = change(lake, wider, seq=2, run_id="r2", removes=removes, truncate=truncate)
+    steps: list[object] = []
+
+    def pause(lock: Lock) -> CommitProperties:
+        steps.append(lock)
+        return step(lock)
+
+    def opened(self: Lake, table: str, version: int | None = None) -> DeltaTable:
+        if LOCK in steps and LATER not in steps:
+            # Who took over finishes the batch and replaces it by its next one.
+            steps.append(LATER)
+            publish_change(lake, batch, LATER)
+            put(lake, wider, seq=3, run_id="r3", removes=tuple(paths(lake)), lock=LATER)
+        return opens(self, table, version)
+
+    step, opens = commit._step, Lake.open
+    monkeypatch.setattr(commit, "_step", pause)
+    monkeypatch.setattr(Lake, "open", opened)
+
+    with pytest.raises(LeaseLost, match=r"another run took the lease over \(lease 2, ours is 1\)"):
+        publish_change(lake, batch, LOCK)
+    assert LATER in steps, "the writer had made its step before it was taken over"
+    assert [1] == values(lake)
+    assert 2 == opens(lake, "t").transaction_version("dataflow:p")
 
 
 def test_a_handle_from_before_the_fence_cannot_commit(lake: Lake) -> None:

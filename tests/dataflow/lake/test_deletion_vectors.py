@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from dataflow.lake.deletion_vectors import (
     encode,
     everything_but,
     from_log,
-    positions,
+    living,
     read_vectors,
     selection,
     to_log,
@@ -125,9 +126,14 @@ def test_the_complement_of_some_rows_is_all_others():
     assert [0, 1] == list(everything_but(Rows(), 2))
 
 
-def test_positions_ascend():
-    assert [1, 3, 1 << 33] == positions(Rows([3, 1 << 33, 1])).to_list()
-    assert [] == positions(Rows()).to_list()
+@given(st.sets(st.integers(0, 40)), st.integers(1, 41))
+def test_living_rows_are_counted_without_the_dead(dead: set[int], count: int):
+    alive = [place for place in range(count) if place not in dead]
+    numbers = np.arange(len(alive), dtype=np.uint64)
+
+    assert alive == list(living(numbers, Rows(dead)))
+    assert alive[::2] == list(living(numbers[::2], Rows(dead)))
+    assert [0, 2] == list(living(np.array([0, 2], dtype=np.uint64), None))
 
 
 def test_polars_is_told_which_rows_to_read():

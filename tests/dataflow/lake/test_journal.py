@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dataflow.errors import LakeCorrupt, LakeError, LeaseLost
 from dataflow.lake.commit import Lock, TableChange
-from dataflow.lake.fold import fold
+from dataflow.lake.fold import Told, fold
 from dataflow.lake.journal import TABLE, Entry, Journal, Kind
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease, acquire, read_state
@@ -244,11 +244,12 @@ stories = st.lists(st.sampled_from(["published", "abandoned", "files", "swept", 
 def test_a_checkpoint_anywhere_changes_nothing(kinds: list[str], at: int, pipeline: str) -> None:
     told: list[Entry] = []
 
-    class Told(HeldLease):
+    class Kept(HeldLease):
         def record(self, kind: Kind, body: Frozen, *, stage: str | None = None, batch_id: str | None = None) -> None:
             told.append(entry(kind, body, stage=stage, batch_id=batch_id))
 
-    some_entries(Told(Lake("/nowhere"), "p", "r1", Lock("a", 1), PipelineState(pipeline="p"), took_over=False), kinds)
+    lake = Lake("/nowhere")
+    some_entries(Kept(lake, "p", "r1", Lock("a", 1), Told(Journal(lake), "p"), took_over=False), kinds)
     story = [
         entry("lease", LEASE),
         entry("lease", LEASE, pipeline="q", run_id="q1"),
@@ -368,14 +369,14 @@ def test_an_entry_that_was_under_way_when_another_pipeline_archived_is_not_lost(
     held = acquire(lake, "p", "r1", ttl_seconds=60)
     some_entries(held, ["published"] * 40)
     archived = [lambda: held.release(clean=True)]
-    hold = Lock.hold
+    outlast = Lock.outlast
 
-    def paused(self: Lock, handle: Any) -> None:
-        hold(self, handle)
+    def paused(self: Lock, seen: int | None, uri: str) -> None:
+        outlast(self, seen, uri)
         if self == other.lock and archived:
             archived.pop()()
 
-    monkeypatch.setattr(Lock, "hold", paused)
+    monkeypatch.setattr(Lock, "outlast", paused)
     other.record("intent", intent("u"), stage="u", batch_id="u.0.1")
 
     assert ["checkpoint", "checkpoint", "intent"] == [e.kind for e in Journal(lake).entries()]

@@ -59,6 +59,18 @@ def test_a_version_that_is_not_there(lake: Lake) -> None:
         lake.read("t", 99)
 
 
+def test_a_version_that_was_cleaned_out_of_the_log_is_named(lake: Lake) -> None:
+    for number in range(3):
+        pl.DataFrame({"v": [number]}).write_delta(lake.table_uri("cleaned"), mode="append")
+    lake.open("cleaned").create_checkpoint()
+    for version in range(2):
+        lake.fs.rm_file(lake.path("cleaned", "_delta_log", f"{version:020}.json"))
+
+    assert 2 == lake.open("cleaned").version()
+    with pytest.raises(TableMissing, match="its log holds no version 1"):
+        lake.open("cleaned", 1)
+
+
 def test_a_path_that_would_be_taken_for_another_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'%20' in its path.*rename the folder"):
         Lake(tmp_path / "my%20lake")

@@ -140,14 +140,14 @@ def test_a_pipeline_that_never_finds_a_gap_says_so_and_may_be_tried_again(
 
 def _just_before_commit(monkeypatch: pytest.MonkeyPatch, app: str, between: list[Callable[[], None]]) -> None:
     """Do something each time after ``app`` has looked at the journal and before it writes."""
-    held = Lock.hold
+    outlast = Lock.outlast
 
-    def interrupted(self: Lock, handle: Any) -> None:
-        held(self, handle)
+    def interrupted(self: Lock, seen: int | None, uri: str) -> None:
+        outlast(self, seen, uri)
         if self.app == app and between:
             between.pop()()
 
-    monkeypatch.setattr(Lock, "hold", interrupted)
+    monkeypatch.setattr(Lock, "outlast", interrupted)
 
 
 # ---------------------------------------------------------------- the dead and the living

@@ -6,33 +6,34 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
+from botocore.exceptions import ClientError  # pyright: ignore[reportMissingTypeStubs]
+from s3fs.errors import translate_boto_error  # pyright: ignore[reportMissingTypeStubs]
 
 from dataflow.errors import LakeUnavailable
 from dataflow.lake import lease as lease_module
 from dataflow.lake.journal import Journal
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import acquire
+from dataflow.lake.log import Log
 from dataflow.lake.state import Outputs
 
 
 def loses_answers(monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]) -> None:
     """Every commit to a table that is there goes through, and is told as failed."""
-    commit = DeltaTable.create_write_transaction
+    create = Log._create
 
-    def lost(self: DeltaTable, *args: Any, **kwargs: Any) -> None:
-        commit(self, *args, **kwargs)
+    def lost(self: Log, place: str, content: bytes) -> None:
+        create(self, place, content)
         raise error()
 
-    monkeypatch.setattr(DeltaTable, "create_write_transaction", lost)
+    monkeypatch.setattr(Log, "_create", lost)
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        lambda: CommitFailedError("Transaction failed: a version with this number exists"),
-        lambda: OSError("Kernel error -> Generic S3 error: error reading a body from connection"),
+        lambda: FileExistsError("At least one of the pre-conditions you specified did not hold"),
+        lambda: OSError("error reading a body from connection"),
     ],
 )
 def test_an_entry_is_written_once(tmp_lake: str, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]):
@@ -41,6 +42,25 @@ def test_an_entry_is_written_once(tmp_lake: str, monkeypatch: pytest.MonkeyPatch
     loses_answers(monkeypatch, error)
     lease.record("swept", Outputs(outputs=()))
 
+    assert ["lease", "swept"] == [entry.kind for entry in Journal(Lake(tmp_lake)).entries()]
+
+
+def test_a_write_that_meets_another_one_on_its_way_is_tried_again(tmp_lake: str, monkeypatch: pytest.MonkeyPatch):
+    lease = acquire(Lake(tmp_lake), "shop", "run", ttl_seconds=60)
+    said = {"Error": {"Code": "ConditionalRequestConflict", "Message": "a conflicting operation"}}
+    refusals = [translate_boto_error(ClientError(said, "PutObject")) for _ in range(2)]  # pyright: ignore[reportArgumentType]
+    create = Log._create
+
+    def refused(self: Log, place: str, content: bytes) -> None:
+        if refusals:
+            # What S3 answers with status 409, while the other write is not to be seen yet.
+            raise refusals.pop()
+        create(self, place, content)
+
+    monkeypatch.setattr(Log, "_create", refused)
+    lease.record("swept", Outputs(outputs=()))
+
+    assert [] == refusals
     assert ["lease", "swept"] == [entry.kind for entry in Journal(Lake(tmp_lake)).entries()]
 
 

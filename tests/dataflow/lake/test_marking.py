@@ -103,12 +103,69 @@ def test_places_are_those_in_the_file_whatever_is_dead(lake: Lake):
     head = lake.head("t")
     assert head is not None
 
-    found = lake.scan(lake.snapshot(head), path_column="file", position_column="at").sort("v").collect()
+    snapshot = lake.snapshot(head)
+    found = lake.scan(snapshot, path_column="file", number_column="at").collect()
 
-    assert [(1, 1), (3, 3), (4, 4), (10, 0), (11, 1)] == found.select("v", "at").rows()
-    assert [True, True, True, False, False] == [file.endswith(big) for file in found["file"]]
-    nothing = lake.scan(lake.snapshot(head), [], path_column="file", position_column="at")
+    assert [0, 1, 2, 3, 4] == found["at"].to_list()
+    places = lake.places(snapshot, found.filter(pl.col("v").is_in([11, 3, 4]))["at"])
+    small = next(f.path for f in snapshot.files if f.path != big)
+    assert {big: [3, 4], small: [1]} == {path: list(rows) for path, rows in places.items()}
+    nothing = lake.scan(snapshot, [], path_column="file", number_column="at")
     assert found.schema == nothing.collect_schema()
+    assert {} == lake.places(snapshot, found["at"].clear())
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.frozensets(st.integers(0, 39))), min_size=1, max_size=3),
+    st.integers(0, 120),
+    st.booleans(),
+)
+def test_numbers_lead_to_the_very_rows(
+    tmp_path_factory: pytest.TempPathFactory, files: list[tuple[int, frozenset[int]]], least: int, compacted: bool
+):
+    lake, first = Lake(tmp_path_factory.mktemp("lake")), 0
+    for number, (count, _) in enumerate(files):
+        put(lake, frame(*range(first, first + count)), seq=number, run_id=f"x{number}", unit=f"u{number}")
+        first += count
+    if compacted:
+        DeltaTable(lake.table_uri("t")).optimize.compact()
+        put(lake, frame(*range(first, first + 5)), seq=50, run_id="later", unit="later")
+    for number, (file, (count, gone)) in enumerate(zip(_files(lake), files, strict=False)):
+        if dead := [place for place in gone if place < min(count, file.rows)]:
+            mark(lake, {file.path: dead}, seq=100 + number)
+    for file in _files(lake):
+        # So that Polars may leave out groups of rows.
+        place = f"{lake.table_uri('t')}/{file.path}"
+        pl.read_parquet(place).write_parquet(place, row_group_size=4)
+    head = lake.head("t")
+    assert head is not None
+    snapshot = lake.snapshot(head)
+
+    found = lake.scan(snapshot, number_column="at").filter(pl.col("v") >= least).collect()
+    places = lake.places(snapshot, found["at"].reverse())
+
+    told: list[int] = []
+    for path, rows in places.items():
+        whole = pl.read_parquet(f"{lake.table_uri('t')}/{path}")["v"]
+        told += whole.gather(list(rows)).to_list()
+    assert lake.read("t").filter(pl.col("v") >= least).collect()["v"].sort().to_list() == sorted(told)
+    assert found.height == sum(len(rows) for rows in places.values())
+
+
+def test_a_file_of_unknown_length_is_named(lake: Lake):
+    put(lake, frame(1, 2))
+    log = next(Path(lake.table_uri("t"), "_delta_log").glob("*.json"))
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines:
+        line.get("add", {}).pop("stats", None)
+    log.write_text("\n".join(json.dumps(line) for line in lines))
+    head = lake.head("t")
+    assert head is not None
+    snapshot = lake.snapshot(head)
+
+    with pytest.raises(LakeCorrupt, match="the log does not say how many rows it holds"):
+        lake.places(snapshot, pl.Series([0], dtype=pl.UInt64))
 
 
 def test_statistics_say_what_still_holds_of_the_living(lake: Lake):

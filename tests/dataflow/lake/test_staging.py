@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+import weakref
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -402,3 +403,14 @@ def test_sizes_and_rows_are_those_of_the_files(lake: Lake) -> None:
     assert {"a": 1, "b": 2} == {f.partition["k"]: f.rows for f in files}
     assert all(lake.fs.size(lake.path("t", f.path)) == f.size_bytes for f in files)
     assert all(json.loads(f.stats)["numRecords"] == f.rows for f in files)
+
+
+@pytest.mark.parametrize("by", [(), ("v",)])
+def test_a_write_that_is_over_leaves_nothing_in_memory(lake: Lake, by: tuple[str, ...]) -> None:
+    sink = stage(lake, pl.LazyFrame({"v": [1]}), Target("t", UNIT, "r1", partition_by=by))
+    sink.plan.collect()
+    assert 1 == len(sink.files())
+    kept = weakref.ref(sink)
+
+    del sink
+    assert kept() is None

@@ -104,7 +104,7 @@ def frame(own: str, rows: list[tuple[int | None, int | None, str | None]]) -> pl
 ROWS = st.lists(st.tuples(small, small, st.sampled_from([None, "a", "b"])), min_size=1, max_size=8)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(
     ROWS,
     ROWS,

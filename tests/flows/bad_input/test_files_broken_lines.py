@@ -50,6 +50,13 @@ def test_a_broken_line_of_a_csv_file(
     )  # fmt: skip
     assert ["readable"] == aside["_rules"]
     assert_equal(delivered, now)
+
+
+def test_a_broken_line_is_the_same_whatever_came_before(shop: Shop) -> None:
+    shop.deliver(f"{GOOD}4-9,4,a\n")
+
+    assert 0 == shop.run().code
+
     shop.assert_as_clean()
 
 

@@ -86,9 +86,7 @@ def test_personal_data_makes_no_folders(shop: Shop) -> None:
         ("{name: a, predicate: item IN (SELECT itm FROM items)}", "a (unknown column 'itm' of 'items' in item IN (SELECT itm FROM items); did you mean 'item'?"),
     ],
 )  # fmt: skip
-def test_a_rule_that_cannot_be_evaluated_refuses_the_batch(
-    shop: Shop, delivered: dict[str, pl.DataFrame], rule: str, says: str
-) -> None:
+def test_a_rule_that_cannot_be_evaluated_refuses_the_batch(shop: Shop, rule: str, says: str) -> None:
     before = contents(shop.lake)
     gone = {**UNIQUE, "type": "expect_column_values_to_not_be_null", "kwargs": {"column": "prize"}}
     (shop.folder / "good.json").write_text(suite("1.24.0", gone, UNIQUE))
@@ -101,7 +99,19 @@ def test_a_rule_that_cannot_be_evaluated_refuses_the_batch(
     assert said.told.startswith("shop rejected: stage 'typed': its gate refused the batch: ")
     assert says in said.told
     assert "order_is_unique" not in said.told, "it takes no other rule down"
+
+
+@pytest.mark.parametrize("predicate", ["prize > 0", "item > 5"])
+def test_once_a_rule_is_mended_the_batch_is_published(
+    shop: Shop, delivered: dict[str, pl.DataFrame], predicate: str
+) -> None:
+    rule = f"{{name: a, predicate: {predicate}}}"
+    shop.declare(RULE, rule)
+    shop.deliver()
+    assert 1 == shop.run().code
+
     shop.declare(rule, RULE)
+
     assert 0 == shop.run().code
     assert_equal(delivered, contents(shop.lake))
 
@@ -137,16 +147,28 @@ def assert_stopped(shop: Shop, said: Said, before: dict[str, pl.DataFrame]) -> N
 )  # fmt: skip
 def test_a_repair_that_cannot_be_made(shop: Shop, body: str, says: str) -> None:
     before = contents(shop.lake)
-    shop.program("def names(items)", f"def mend(item):\n    return {body}\n\n\ndef names(items)")
-    shop.declare(RULE, REPAIR)
-    shop.deliver(SHOUTED)
+    declare_repair(shop, body)
 
     said = shop.run()
 
     assert_stopped(shop, said, before)
     assert said.told.startswith("shop failed: stage 'typed'")
     assert says in said.told
+
+
+def declare_repair(shop: Shop, body: str) -> None:
+    shop.program("def names(items)", f"def mend(item):\n    return {body}\n\n\ndef names(items)")
+    shop.declare(RULE, REPAIR)
+    shop.deliver(SHOUTED)
+
+
+@pytest.mark.parametrize("body", ["1 / 0", "item.str.to_integer().cast(pl.String)"], ids=["when made", "when run"])
+def test_once_a_repair_is_mended_it_is_made(shop: Shop, body: str) -> None:
+    declare_repair(shop, body)
+    assert 1 == shop.run().code
+
     shop.program(f"return {body}", f"return {MEND}")
+
     assert 0 == shop.run().code
     now = contents(shop.lake)
     assert [("4-0", "a"), ("4-9", "a")] == list(

@@ -35,7 +35,7 @@ from tests.flows.bad_input.shop import GOOD, HEADER, Said, Shop, assert_equal, c
         pytest.param("4.csv", GOOD.replace("\n", "\r").encode(), "4.csv cannot be read: its lines end with a carriage return alone", id="old Mac"),
     ],
 )  # fmt: skip
-def test_a_bad_file(shop: Shop, delivered: dict[str, pl.DataFrame], name: str, content: bytes, says: str) -> None:
+def test_a_bad_file(shop: Shop, name: str, content: bytes, says: str) -> None:
     before = contents(shop.lake)
     place = shop.deliver(content, name)
     (shop.folder / "items.csv").write_text("item,name\na,anna\nb,bert\nc,carl\nd,dora\n")
@@ -45,9 +45,17 @@ def test_a_bad_file(shop: Shop, delivered: dict[str, pl.DataFrame], name: str, c
     assert_refused(said, "orders", says, str(place))
     assert_nothing_lost(shop, before)
     assert 4 == contents(shop.lake)["names"].height, "the other branch goes on"
-    place.unlink()
+
+
+@pytest.mark.parametrize("content", [b"", b"order_id,month,item\n4-1,4,a\n"], ids=["empty", "a column missing"])
+def test_once_a_bad_file_is_mended_its_rows_land(
+    shop: Shop, delivered: dict[str, pl.DataFrame], content: bytes
+) -> None:
+    shop.deliver(content)
+    assert 1 == shop.run().code
+
     shop.deliver(GOOD)
-    (shop.folder / "items.csv").write_text("item,name\na,anna\nb,bert\nc,carl\n")
+
     assert 0 == shop.run().code
     assert_equal(delivered, contents(shop.lake))
 

@@ -41,7 +41,18 @@ def test_a_function_that_goes_wrong(
     assert said.told.startswith("shop failed: stage 'names'")
     assert says.format(shop.folder) in said.told
     assert_equal({**delivered, "names": before["names"]}, contents(shop.lake))
-    shop.program(new, old)
+
+
+@pytest.mark.parametrize("wrong", ["1 / 0", "items.head(1)"], ids=["raises", "loses rows"])
+def test_once_a_function_is_mended_its_table_follows(
+    shop: Shop, delivered: dict[str, pl.DataFrame], wrong: str
+) -> None:
+    shop.deliver()
+    shop.program(BODY, wrong)
+    assert 1 == shop.run().code
+
+    shop.program(wrong, BODY)
+
     assert 0 == shop.run().code
     assert_equal(delivered, contents(shop.lake))
 

@@ -46,10 +46,10 @@ def etl(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 @pytest.fixture
 def real(shared_data: Path) -> list[Path]:
-    """The files of OurAirports, oldest first."""
+    """Every second file of OurAirports, oldest first: all eight are read where strategies are tested alone."""
     found = sorted((shared_data / "runways").glob("runways-*.csv.gz"))
     assert 8 == len(found)
-    return found
+    return found[::2]
 
 
 def runway(id: int, length: str = "1000", *, airport: str = "A", closed: str = "0", lighted: str = "1") -> list[str]:
@@ -134,7 +134,7 @@ def test_real_dumps_month_by_month_are_the_last_one(etl: Run, real: list[Path]) 
 
     assert sorted(gone) == sorted((day, id) for kind, day, id in changes() if kind == "delete")
     assert gone, "or the data tells nothing of deletes"
-    assert 8 == len([note for note in told if note.startswith("1 snapshot: ")])
+    assert len(real) == len([note for note in told if note.startswith("1 snapshot: ")])
     assert "skipped" == etl("--strategy", "snapshot")["state"]
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from flows.command import PROJECT
 from flows.command import main as etl
 from flows.maintenance.backfill_command import main
+from tests.prepared import Prepared
 
 FUNCTIONS = """\
 from pathlib import Path
@@ -44,20 +43,32 @@ stages:
 """
 
 
-@pytest.fixture(autouse=True)
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "orders").mkdir()
+def run_once(folder: Path) -> None:
+    (folder / "orders").mkdir()
     for month in range(1, 6):
-        (tmp_path / "orders" / f"{month}.csv").write_text(f"month,price\n{month},1\n{month},\n")
-    (tmp_path / "backfill_stages.py").write_text(FUNCTIONS)
-    (tmp_path / "shop.yaml").write_text(YAML)
-    (tmp_path / "factor").write_text("1")
-    monkeypatch.syspath_prepend(tmp_path)
+        (folder / "orders" / f"{month}.csv").write_text(f"month,price\n{month},1\n{month},\n")
+    (folder / "backfill_stages.py").write_text(FUNCTIONS)
+    (folder / "shop.yaml").write_text(YAML)
+    (folder / "factor").write_text("1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.delitem(sys.modules, "backfill_stages", raising=False)
+        assert 0 == etl(["--config", "shop.yaml", "--runner", "inline"])
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return Prepared(tmp_path_factory.mktemp("backfill") / "shop", run_once)
+
+
+@pytest.fixture(autouse=True)
+def shop(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = prepared.restore()
+    monkeypatch.syspath_prepend(place)
     monkeypatch.delitem(sys.modules, "backfill_stages", raising=False)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(place)
     monkeypatch.delenv("PIPELINE_CONFIG", raising=False)
-    assert 0 == etl(["--config", "shop.yaml", "--runner", "inline"])
-    return tmp_path
+    return place
 
 
 def backfill(*arguments: str) -> int:
@@ -172,14 +183,3 @@ def test_an_error_is_json_too(capsys: pytest.CaptureFixture[str]):
     capsys.readouterr()
     assert 2 == backfill("--stage", "prices", "--from", "9", "--json")
     assert "no month lies" in json.loads(capsys.readouterr().out)["reason"]
-
-
-def test_the_script_says_what_it_needs():
-    script = PROJECT / "flows" / "maintenance" / "backfill.py"
-
-    shown = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, check=True)
-    bare = subprocess.run([sys.executable, "-I", "-S", str(script)], capture_output=True, text=True)
-
-    assert "--from" in shown.stdout
-    assert 2 == bare.returncode
-    assert "backfill.py" in bare.stderr

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from flows.command import PROJECT
 from flows.command import main as etl
 from flows.maintenance.replay_command import main
+from tests.prepared import Prepared
 
 YAML = """\
 pipeline: shop
@@ -26,15 +24,23 @@ sources:
 """
 
 
-@pytest.fixture(autouse=True)
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "orders").mkdir()
-    (tmp_path / "orders" / "1.csv").write_text("item,price\na,1\n,2\nb,many\nc,\n")
-    (tmp_path / "shop.yaml").write_text(YAML)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PIPELINE_CONFIG", raising=False)
+def run_once(folder: Path) -> None:
+    (folder / "orders").mkdir()
+    (folder / "orders" / "1.csv").write_text("item,price\na,1\n,2\nb,many\nc,\n")
+    (folder / "shop.yaml").write_text(YAML)
     assert 0 == etl(["--config", "shop.yaml", "--runner", "inline"])
-    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return Prepared(tmp_path_factory.mktemp("replay") / "shop", run_once)
+
+
+@pytest.fixture(autouse=True)
+def shop(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("PIPELINE_CONFIG", raising=False)
+    monkeypatch.chdir(prepared.restore())
+    return prepared.place
 
 
 def replay(*arguments: str) -> int:
@@ -119,21 +125,18 @@ def test_a_wrong_order_is_one_line_and_exit_code_2(
     assert 2 == pl.read_delta("lake/orders__quarantine").height
 
 
+@pytest.mark.parametrize("how", [("--list",), ("--export", "rows.csv"), ()])
+def test_an_unknown_stage_is_told_with_the_nearest_one(how: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
+    capsys.readouterr()
+
+    assert 2 == main(["order", "--config", "shop.yaml", "--runner", "inline", *how])
+
+    assert "error: unknown stage 'order'; did you mean 'orders'? accepted: orders\n" == capsys.readouterr().err
+
+
 def test_an_error_is_json_too(capsys: pytest.CaptureFixture[str]):
     capsys.readouterr()
 
     assert 2 == main(["typo", "--config", "shop.yaml", "--runner", "inline", "--json"])
 
     assert "unknown stage 'typo'" in json.loads(capsys.readouterr().out)["reason"]
-
-
-def test_the_script_says_what_it_needs(shop: Path):
-    script = PROJECT / "flows" / "maintenance" / "replay_quarantine.py"
-
-    shown = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, check=True)
-    bare = subprocess.run([sys.executable, "-I", "-S", str(script)], capture_output=True, text=True)
-
-    assert "--edited" in shown.stdout
-    assert 2 == bare.returncode
-    assert "run: uv run" in bare.stderr.replace("pip install uv && ", "")
-    assert "replay_quarantine.py" in bare.stderr

@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 from flows.command import main as etl
 from flows.maintenance.table_command import main
+from tests.prepared import Prepared
 
 YAML = """\
 pipeline: shop
@@ -30,18 +31,26 @@ stages:
 """
 
 
-@pytest.fixture(autouse=True)
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A shop of three deliveries, each in a batch of its own."""
-    (tmp_path / "orders").mkdir()
-    (tmp_path / "shop.yaml").write_text(YAML)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PIPELINE_CONFIG", raising=False)
+def three_deliveries(folder: Path) -> None:
+    (folder / "orders").mkdir()
+    (folder / "shop.yaml").write_text(YAML)
     for number in (1, 2, 3):
         rows = f"item,price,month\na{number},{number},{number}\nb,{number},{number}\n,0,{number}\n"
-        (tmp_path / "orders" / f"{number}.csv").write_text(rows)
+        (folder / "orders" / f"{number}.csv").write_text(rows)
         assert 0 == run()
-    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return Prepared(tmp_path_factory.mktemp("table") / "shop", three_deliveries)
+
+
+@pytest.fixture(autouse=True)
+def shop(delivered: Prepared, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shop of three deliveries, each in a batch of its own."""
+    monkeypatch.delenv("PIPELINE_CONFIG", raising=False)
+    monkeypatch.chdir(delivered.restore())
+    return delivered.place
 
 
 def run(*arguments: str) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -14,9 +12,9 @@ import pytest
 
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import acquire
-from flows.command import PROJECT
 from flows.command import main as etl
 from flows.maintenance.watermark_command import main
+from tests.prepared import Prepared
 
 YAML = """\
 pipeline: shop
@@ -27,21 +25,29 @@ sources:
 SECOND = YAML + "  customers: {path: customers.csv}\n"
 
 
-@pytest.fixture(autouse=True)
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "orders").mkdir()
+def run_once(folder: Path) -> None:
+    (folder / "orders").mkdir()
     for number in (1, 2, 3):
-        path = tmp_path / "orders" / f"{number}.csv"
+        path = folder / "orders" / f"{number}.csv"
         path.write_text(f"item,price\na,{number}\n")
         moment = 1_700_000_000 + number * 86_400
         os.utime(path, (moment, moment))
-    (tmp_path / "customers.csv").write_text("name\nann\n")
-    (tmp_path / "shop.yaml").write_text(YAML)
-    (tmp_path / "second.yaml").write_text(SECOND)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PIPELINE_CONFIG", raising=False)
+    (folder / "customers.csv").write_text("name\nann\n")
+    (folder / "shop.yaml").write_text(YAML)
+    (folder / "second.yaml").write_text(SECOND)
     assert 0 == etl(["--config", "shop.yaml", "--runner", "inline"])
-    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return Prepared(tmp_path_factory.mktemp("watermark") / "shop", run_once)
+
+
+@pytest.fixture(autouse=True)
+def shop(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("PIPELINE_CONFIG", raising=False)
+    monkeypatch.chdir(prepared.restore())
+    return prepared.place
 
 
 @pytest.fixture
@@ -222,14 +228,3 @@ def test_a_file_that_is_gone_is_named(told: pytest.CaptureFixture[str]):
     shown = told.readouterr().err
     assert "can no longer be read that far back: 1 file of 3 is not there any more" in shown
     assert "put it back; back to file id 2, after the last of these, is possible" in shown
-
-
-def test_the_script_says_what_it_needs(shop: Path):
-    script = PROJECT / "flows" / "maintenance" / "watermark.py"
-
-    shown = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, check=True)
-    bare = subprocess.run([sys.executable, "-I", "-S", str(script)], capture_output=True, text=True)
-
-    assert all(command in shown.stdout for command in ("show", "set", "reset"))
-    assert 2 == bare.returncode
-    assert bare.stderr.startswith("error: ")

@@ -14,7 +14,7 @@ from great_expectations.expectations.row_conditions import Column
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.dataflow.quality.gx_polars.checkpoints import error, pandas, polars
+from tests.dataflow.quality.gx_polars.checkpoints import error, judged, pandas, polars
 
 pytestmark = pytest.mark.filterwarnings("ignore:This pattern is interpreted as a regular expression")  # by pandas
 gxe: Any = expectations
@@ -188,7 +188,7 @@ def comparable(result: Any) -> dict[str, Any]:
 
 def differences(frame: pl.DataFrame, checks: list[Any], result_format: str = "COMPLETE") -> list[Any]:
     """What pandas answers, and we do not answer alike."""
-    ours = polars(frame, *checks, result_format=result_format)
+    ours = judged("polars", frame, *checks, result_format=result_format)
     theirs = pandas(frame, *checks, result_format=result_format)
     return [
         (check.expectation_type, o.success, t.success, comparable(o), comparable(t), error(o))

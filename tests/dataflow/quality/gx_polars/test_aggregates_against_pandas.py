@@ -8,7 +8,6 @@ import warnings
 from decimal import Decimal
 from typing import Any
 
-import great_expectations as gx
 import polars as pl
 import pytest
 from great_expectations import expectations
@@ -16,7 +15,7 @@ from great_expectations.expectations.row_conditions import Column
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.dataflow.quality.gx_polars.checkpoints import error, pandas, polars
+from tests.dataflow.quality.gx_polars.checkpoints import error, judged, pandas, polars, run
 
 gxe: Any = expectations
 pytestmark = pytest.mark.filterwarnings("ignore:(invalid value|divide by zero) encountered:RuntimeWarning")
@@ -161,18 +160,10 @@ def test_same_success_and_observed_values(name: str, result_format: str):
     assert [] == differing(ours, pandas(FRAMES[name], *EXPECTATIONS, result_format=result_format))
 
 
-def judged(source: str, data: Any, checks: list[Any]) -> list[Any]:
-    """The results without a checkpoint: it could not store what pandas answers about quantiles."""
-    datasource: Any = getattr(gx.get_context(mode="ephemeral").data_sources, f"add_{source}")("source")
-    batch = datasource.add_dataframe_asset("asset").add_batch_definition_whole_dataframe("batch")
-    loaded = batch.get_batch({"dataframe": data})
-    return [loaded.validate(check, result_format="COMPLETE") for check in checks]
-
-
 @pytest.mark.parametrize("name", FRAMES)
 def test_same_quantiles(name: str):
     frame = FRAMES[name]
-    assert [] == differing(polars(frame, *QUANTILES), judged("pandas", frame.to_pandas(), QUANTILES))
+    assert [] == differing(polars(frame, *QUANTILES), pandas(frame, *QUANTILES))
 
 
 VALUES = {
@@ -191,12 +182,12 @@ def test_same_on_generated_frames(rows: list[tuple[Any, ...]]):
     frame = pl.DataFrame(rows, schema=WHOLE.schema, orient="row")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        assert [] == differing(polars(frame, *EXPECTATIONS), pandas(frame, *EXPECTATIONS))
-        assert [] == differing(polars(frame, *QUANTILES), judged("pandas", frame.to_pandas(), QUANTILES))
+        assert [] == differing(judged("polars", frame, *EXPECTATIONS), pandas(frame, *EXPECTATIONS))
+        assert [] == differing(judged("polars", frame, *QUANTILES), pandas(frame, *QUANTILES))
 
 
 def test_quantiles_are_stored_like_other_results():
     with pytest.raises(TypeError, match="bool is not JSON serializable"):
-        pandas(WHOLE, quantiles("i"))
+        run("pandas", WHOLE.to_pandas(), [quantiles("i")])
     (result,) = polars(WHOLE, quantiles("i"))
     assert isinstance(result.success, bool)
