@@ -6,7 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ import pytest
 
 from dataflow.engine.seams import Seam
 from tests.conftest import ROOT
+from tests.faults.commands import COMMANDS
 from tests.faults.harness import Case, Reached, injected
 from tests.faults.pipelines import write_events
 from tests.faults.runways import write_runways
@@ -103,3 +104,30 @@ def clean(tmp_path_factory: pytest.TempPathFactory, inputs: dict[str, Path]) -> 
         return known[pipeline, first, last, runner]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def commanded(
+    tmp_path_factory: pytest.TempPathFactory, shop_inputs: Path, clean: Callable[..., Clean]
+) -> Callable[[str], Clean]:
+    """``commanded(name)``: the command was given, on a lake that was damaged as it says, and a run came after it."""
+    known: dict[str, Clean] = {}
+
+    def give(name: str) -> Clean:
+        if name not in known:
+            folder, command = tmp_path_factory.mktemp(name), COMMANDS[name]
+            before = clean("shop", 1, 2).before if command.deliveries == 1 else clean("shop", 1, 2).case.lake
+            shutil.copytree(before, folder / "before")
+            if command.damage:
+                command.damage(folder / "before")
+            shutil.copytree(folder / "before", folder / "lake")
+            case = Case("shop", shop_inputs, folder / "lake", 2)
+            given = replace(case, **command.asked)
+            with injected() as reached:
+                assert "completed" == given.run().state
+            case.run()
+            assert_sound(case)
+            known[name] = Clean(given, folder / "before", contents(case.lake), tuple(reached))
+        return known[name]
+
+    return give

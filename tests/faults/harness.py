@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -27,7 +28,14 @@ from tests.faults.shop import LEASE_SECONDS
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["dataflow.engine", "dataflow.engine.inline", "dataflow.quality.gx_polars", "dataflow.workflow", "pyarrow.parquet"]
+    [
+        "dataflow.engine",
+        "dataflow.engine.inline",
+        "dataflow.quality.gx_polars",
+        "dataflow.workflow",
+        "pyarrow.parquet",
+        "tasks.runner",
+    ]
 )
 _PATIENCE_SECONDS = 120.0
 Act = Literal["kill", "stop", "fail", "pass"]
@@ -94,9 +102,18 @@ class Case:
     """A source that is moved back to its beginning before the run."""
     backfills: tuple[str, str, str] | None = None
     """A stage, and from where to where it is computed again, instead of a run."""
+    rebuilds: str | None = None
+    """A damaged stage that is computed again, instead of a run."""
+    restores: tuple[str, int | None] | None = None
+    """A damaged stage that is mended before the run, and to which version it is brought back."""
 
     def workflow(self) -> Workflow:
         return PIPELINES[self.pipeline](self.inputs, self.lake, self.deliveries, self.lease_seconds)
+
+    @property
+    def usual(self) -> Case:
+        """A plain run of the same pipeline."""
+        return Case(self.pipeline, self.inputs, self.lake, self.deliveries, self.lease_seconds, self.runner)
 
     def run(self) -> RunReport:
         """Run it here, without faults."""
@@ -106,6 +123,10 @@ class Case:
         if self.backfills:
             done = engine.backfill(workflow, *self.backfills, threads=1, batch_units=1)
             return done.downstream or done.batches[-1]
+        if self.rebuilds:
+            return engine.rebuild(workflow, self.rebuilds)
+        if self.restores:
+            engine.restore(workflow, *self.restores)
         if self.moves:
             engine.move(workflow, self.moves)
         return engine.execute(workflow)
@@ -200,6 +221,8 @@ def _work(
     settings: dict[str, str],
 ) -> None:
     os.environ.update(settings)
+    if "prefect.context" in sys.modules:
+        sys.modules["prefect.context"].refresh_global_settings_context()
     if begin is not None:
         begin.wait()
     if kill_after_ms is not None:

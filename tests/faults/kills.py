@@ -15,6 +15,7 @@ from tests.faults.soundness import assert_equal, assert_sound
 
 RARE = {
     Seam.TABLE_FENCED: "a lease is taken over",
+    Seam.LOG_SET_ASIDE: "a damaged table is mended",
     Seam.INTENT_ROLLED_FORWARD: "a run was killed before",
     Seam.PULLED: "a source is asked",
     Seam.ROWS_MARKED: "replaced rows lie in a large file",

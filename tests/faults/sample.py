@@ -16,6 +16,7 @@ from typing import Any, Literal
 import pytest
 
 from dataflow.engine.seams import Seam
+from tests.faults.commands import COMMANDS
 from tests.faults.harness import Fault, Reached
 
 Way = Literal["once", "twice", "inside"]
@@ -62,24 +63,36 @@ class Point:
     number: int
     """Of the places that this way of killing has in such a run, the so manieth in an order drawn by the seed."""
     runner: Runner = "inline"
+    command: str = ""
+    """What is killed where it is no run."""
 
     def __str__(self) -> str:
-        return f"{self.pipeline}-{self.first}-{self.last}-{self.way}-{self.number}"
+        what = self.command or f"{self.pipeline}-{self.first}-{self.last}"
+        return f"{what}-{self.way}-{self.number}"
 
     @property
     def run(self) -> str:
-        return f"{SEED} {self.runner} {self.pipeline} {self.first} {self.last}"
+        return f"{SEED} {self.runner} {self.pipeline} {self.first} {self.last} {self.command}".rstrip()
+
+
+def _of_a_run(count: int, of: Point) -> Iterator[Point]:
+    at_a_seam, inside = itertools.count(), itertools.count()
+    for n in range(count):
+        way = WAYS[n % len(WAYS)]
+        yield replace(of, way=way, number=next(inside if way == "inside" else at_a_seam))
 
 
 def _drawn(runner: Runner, drawn: dict[tuple[str, int, int], int]) -> Iterator[Point]:
-    for (pipeline, first, last), count in drawn.items():
-        at_a_seam, inside = itertools.count(), itertools.count()
-        for n in range(count):
-            way = WAYS[n % len(WAYS)]
-            yield Point(pipeline, first, last, way, next(inside if way == "inside" else at_a_seam), runner)
+    for run, count in drawn.items():
+        yield from _of_a_run(count, Point(*run, "once", 0, runner))
 
 
-POINTS = [*_drawn("inline", DRAWN), *_drawn("prefect", UNDER_PREFECT)]
+def _of_commands() -> Iterator[Point]:
+    for name, command in COMMANDS.items():
+        yield from _of_a_run(command.points, Point("shop", command.deliveries, 2, "once", 0, command=name))
+
+
+POINTS = [*_drawn("inline", DRAWN), *_drawn("prefect", UNDER_PREFECT), *_of_commands()]
 
 
 def points(*pipelines: str, runner: Runner = "inline") -> list[Any]:
@@ -92,7 +105,10 @@ def first_fault(point: Point, reached: Sequence[Reached]) -> Fault:
     """What ends the run first, of one that comes by these seams when nothing does."""
     places = _places(reached)
     if point.way != "inside":
-        return replace(_dealt(f"{point.run} seams", places)[point.number], after_ms=0)
+        # Of a command first those that are its own, before the run that follows it.
+        begins = [place.seam for place in places].index(Seam.LEASE_TAKEN) if point.command else 0
+        own, of_a_run = (_dealt(f"{point.run} seams", some) for some in (places[:begins], places[begins:]))
+        return replace([*own, *of_a_run][point.number], after_ms=0)
     fault = _dealt(f"{point.run} inside", [place for place in places if place.seam in INSIDE])[point.number]
     return replace(fault, after_ms=max(0.1, fault.after_ms * random.Random(f"{point.run} {point}").random()))
 

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from dataflow.engine.seams import Seam
+from tests.faults.commands import COMMANDS
 from tests.faults.kills import OF_A_RUN, CleanRuns
 from tests.faults.sample import DRAWN, INSIDE, POINTS, first_fault, points
 
@@ -16,15 +17,16 @@ def test_two_hundred_points_and_more_are_drawn():
 
     assert len(POINTS) == len(set(POINTS)) >= 200
     assert len(inline) >= 190
-    assert {"flights", "events", "runways", "stock"} == {point.pipeline for point in POINTS}
+    assert {"flights", "events", "runways", "stock", "shop"} == {point.pipeline for point in POINTS}
+    assert {"", *COMMANDS} == {point.command for point in POINTS}
     assert min(Counter(point.way for point in inline).values()) >= 30
 
 
 def test_a_tenth_of_them_runs_with_all_tests():
-    drawn = [p for pipeline in ("flights", "events", "runways", "stock") for p in points(pipeline)]
+    drawn = [p for pipeline in ("flights", "events", "runways", "stock", "shop") for p in points(pipeline)]
     always = [p for p in drawn if not p.marks]
 
-    assert len(drawn) // 10 - 4 <= len(always) <= len(drawn) // 10
+    assert len(drawn) // 10 - 5 <= len(always) <= len(drawn) // 10
 
 
 @pytest.mark.parametrize("run", [("runways", 0, 1), ("events", 1, 2)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from dataflow.engine.seams import Seam, watch
 from dataflow.errors import ConfigError, DataFlowError
+from tests.faults.flow_runs import ended
 from tests.faults.harness import Case
 from tests.faults.kills import CleanRuns
 from tests.faults.sample import parameters
@@ -25,6 +27,7 @@ pytestmark = [
     # Prefect's client leaves the socket of a request that failed to the garbage collector.
     pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
 ]
+AWAY_SECONDS = 3.0
 GOT_OVER = [
     Rule("503", every=6, first=2),
     Rule("slow", every=15),
@@ -69,10 +72,11 @@ def test_a_troubled_api_costs_a_run_nothing(clean: CleanRuns, proxy: Proxy, case
     assert "skipped" == case.run().state
 
 
-@pytest.mark.faults
-@pytest.mark.parametrize("seam", [Seam.STAGE_PLANNED, Seam.TABLE_PUBLISHED])
+@pytest.mark.parametrize(
+    ("seam", "retries"), [(Seam.STAGE_PLANNED, 0), (Seam.TABLE_PUBLISHED, 0), (Seam.STAGE_STAGED, 1)]
+)
 def test_an_api_that_is_gone_in_the_middle_leaves_a_lake_that_the_next_run_makes_whole(
-    clean: CleanRuns, proxy: Proxy, case: Case, seam: Seam
+    clean: CleanRuns, proxy: Proxy, case: Case, seam: Seam, retries: int
 ):
     def go(reached: Seam, what: str) -> None:
         if reached is seam and what == "runways":
@@ -80,8 +84,8 @@ def test_an_api_that_is_gone_in_the_middle_leaves_a_lake_that_the_next_run_makes
 
     unwatch = watch(go)
     try:
-        # A client that is patient only makes the test longer. That Prefect is gone may well be all that is told.
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), suppress(DataFlowError):
+        # That Prefect is gone may well be all that is told. Of retries the first comes after 2 s, the fifth after 62 s.
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: retries}), suppress(DataFlowError):
             case.run()
     finally:
         unwatch()
@@ -91,6 +95,33 @@ def test_an_api_that_is_gone_in_the_middle_leaves_a_lake_that_the_next_run_makes
     assert case.run().state in ("completed", "skipped")
     assert_equal(clean("runways", 0, 1).tables, case.lake)
     assert_sound(case)
+
+
+@pytest.mark.parametrize("seam", [Seam.STAGE_PLANNED, Seam.PUBLICATION_RECORDED])
+def test_an_api_that_comes_back_is_waited_for_with_the_retries_that_prefect_has(
+    clean: CleanRuns, proxy: Proxy, case: Case, seam: Seam
+):
+    """As where the server is started again while a run is under way."""
+    back = threading.Timer(AWAY_SECONDS, proxy.obey)
+
+    def go(reached: Seam, what: str) -> None:
+        if reached is seam and what == "runways":
+            proxy.obey(Rule("refused"))
+            back.start()
+
+    unwatch = watch(go)
+    try:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
+            report = case.run()
+    finally:
+        unwatch()
+        back.join()
+
+    assert ("completed", "") == (report.state, report.reason)
+    assert_equal(clean("runways", 0, 1).tables, case.lake)
+    assert_sound(case)
+    assert "Completed" == ended("runways", report.run_id)[0]
+    assert "skipped" == case.run().state
 
 
 def test_an_api_that_is_gone_at_the_start_is_said(proxy: Proxy, case: Case):
