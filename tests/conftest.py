@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from dataflow.lake import lease
 from tests.prefect_server import PrefectServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +33,8 @@ def _isolate() -> Path:
     os.environ["DO_NOT_TRACK"] = "1"
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     os.environ.setdefault("COLUMNS", "160")  # tables of the command line do not depend on the terminal
+    # Looking into a table of a few rows, waking further threads of the Delta library is half of the cost.
+    os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
     return folder
 
 
@@ -47,10 +51,32 @@ def _secrets_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dataflow.model.secrets._hidden", set[str]())
 
 
+@pytest.fixture(autouse=True)
+def _runs_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run id that one test gave to a run that ended, the next one may give to one at work."""
+    monkeypatch.setattr(lease, "_over", {*lease._over})
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """The whole suite runs on two workers or more, single files in one process: quicker, and debuggers work."""
     whole = all(Path(arg).resolve() in (ROOT, ROOT / "tests") for arg in config.args)
     return min(max(os.cpu_count() or 2, 2), 4) if whole else 0
+
+
+_LONG = ("slow", "prefect", "faults", "services", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long, or wait for servers, begin: at the end no worker is alone with one of them."""
+    long = {item.path for item in items if any(item.get_closest_marker(mark) for mark in _LONG)}
+    items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected lives to the end: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
