@@ -33,8 +33,6 @@ def _isolate() -> Path:
     os.environ["DO_NOT_TRACK"] = "1"
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     os.environ.setdefault("COLUMNS", "160")  # tables of the command line do not depend on the terminal
-    # Looking into a table of a few rows, waking further threads of the Delta library is half of the cost.
-    os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
     return folder
 
 

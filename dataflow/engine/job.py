@@ -63,6 +63,8 @@ class StageJob:
     """Ids of the stage's units that are published."""
     arrivals: Mapping[str, int] = field(default_factory=dict[str, int])
     """File ids of the units of inputs that are sources."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the report should know, whatever the rows are."""
     single_ids: bool = False
     """Whether each row id of the first input is there once."""
     position: Mapping[str, Any] | None = None

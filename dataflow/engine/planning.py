@@ -10,25 +10,23 @@ from typing import Any
 
 import polars as pl
 
-from dataflow.engine.admission import cut_windows, time_column_of
-from dataflow.engine.job import StageJob, is_system, user_schema
+from dataflow.engine.admission import time_column_of
+from dataflow.engine.job import StageJob, user_schema
 from dataflow.engine.paths import not_taken
 from dataflow.engine.positions import position_of
+from dataflow.engine.proofs import Proofs
 from dataflow.engine.pulling import check_forgotten, open_source
-from dataflow.errors import ConfigError, LakeCorrupt
+from dataflow.errors import LakeCorrupt
 from dataflow.lake.damage import check_whole
 from dataflow.lake.errors import WAY_OUT
 from dataflow.lake.lake import Lake, Snapshot
 from dataflow.lake.state import FileRecord, Outputs, PipelineState, file_key
-from dataflow.lineage.locality import locality
-from dataflow.lineage.riding import with_riding_frames
-from dataflow.lineage.row_ids import Carried, carried_ids, row_id_column
+from dataflow.lineage.row_ids import row_id_column
 from dataflow.model import ROW_ID, SOURCE_FILE, StageReport, TableVersion, Unit
-from dataflow.plan import Proof, StagePlan, plan_source, plan_task, sliced_inputs, stage_fingerprint
+from dataflow.plan import StagePlan, plan_source, plan_task, sliced_inputs, stage_fingerprint
 from dataflow.sources import Source
 from dataflow.sources.spooled import SpooledSource
 from dataflow.workflow import Stage, Workflow
-from dataflow.workflow.strategies import as_they_are
 
 
 class Planning:
@@ -55,8 +53,7 @@ class Planning:
         heads = {name: lake.head(name) for name in workflow.stages if name not in without}
         self._pinned: dict[str, TableVersion] = {name: head for name, head in heads.items() if head is not None}
         self._read = {name: state.stage(name).inputs for name in workflow.stages}
-        self._proofs: dict[str, Proof] = {}
-        self._carries: dict[tuple[object, ...], tuple[Carried, bool]] = {}
+        self._proofs = Proofs()
         self._whole: set[TableVersion] = set()
         self._sources: dict[str, Source] = {}
 
@@ -77,20 +74,8 @@ class Planning:
         if missing := [name for name in stage.inputs if name not in self._pinned]:
             return StagePlan(stage.name, "skip", f"{', '.join(missing)} has no rows yet")
         inputs = self.inputs(stage)
-        prove = partial(self._prove, stage, inputs)
+        prove = partial(self._proofs.of, stage, inputs)
         return plan_task(stage, inputs, self.lake, self.state, full=self.full, prove=prove)
-
-    def _prove(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> Proof:
-        """What the plan of the stage's function shows of its rows."""
-        if stage.name in self._proofs:
-            return self._proofs[stage.name]
-        assert stage.function is not None
-        time_column = time_column_of(stage, inputs)
-        carried, _ = self._carried(stage, inputs, sliced_inputs(stage, inputs), time_column)
-        lasting = [name for name in stage.inputs if ROW_ID in inputs[name].schema]
-        shown = locality(stage.function, self._shown(stage, inputs, time_column), lasting)
-        self._proofs[stage.name] = Proof(shown, row_ids=row_id_column(stage.inputs[0]) in carried.columns)
-        return self._proofs[stage.name]
 
     def _check_there(self, table: str) -> None:
         """Else a table that somebody removed would be taken for up to date."""
@@ -182,22 +167,22 @@ class Planning:
 
     def reads(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> dict[str, Any]:
         """What a job knows of its inputs and of the function that is called with them."""
-        sliced = tuple(sliced_inputs(stage, inputs))
-        time_column = time_column_of(stage, inputs)
-        carried, rides = self._carried(stage, inputs, sliced, time_column)
+        carried, rides = self._proofs.carried(stage, inputs)
         arrivals = {
             Unit(stage=f.source, partition=((SOURCE_FILE, f.name),)).id: f.file_id
             for f in self.state.files.values()
             if f.source in stage.inputs
         }
+        in_order = self._is_in_order(stage, inputs)
         return {
             "inputs": inputs,
-            "sliced": sliced,
-            "time_column": time_column,
+            "sliced": tuple(sliced_inputs(stage, inputs)),
+            "time_column": time_column_of(stage, inputs),
             "carried": carried,
             "rides": rides,
-            "repeatable": self._is_repeatable(stage, inputs),
-            "in_order": self._is_in_order(stage, inputs),
+            "repeatable": self._proofs.is_repeatable(stage, inputs),
+            "in_order": in_order,
+            "notes": self._in_vain(stage, inputs) if in_order else (),
             "arrivals": arrivals,
             "single_ids": self._has_single_ids(self.workflow.stages[stage.inputs[0]]),
         }
@@ -212,7 +197,7 @@ class Planning:
         has_read = all(self._pinned.get(name) in self._read[stage.name] for name in stage.inputs)
         if stage.window or not (unchanged and has_read):
             return False
-        carried, _ = self._carried(stage, inputs, sliced_inputs(stage, inputs), None)
+        carried, _ = self._proofs.carried(stage, inputs)
         told = stage.strategy.strategy.unique_by if stage.strategy else ()
         # A strategy may write a row in several versions, but not where these would agree in what each row has by itself.
         once = stage.strategy is None or (bool(told) and set(told) <= set(carried.schema or ()))
@@ -222,13 +207,19 @@ class Planning:
     def _is_in_order(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> bool:
         # What a source landed lies in order as it is.
         derived = any(self.workflow.stages[name].kind == "task" for name in stage.inputs)
-        return derived and self._prove(stage, inputs).locality.order.matters
+        return derived and self._proofs.of(stage, inputs).locality.order.matters
 
-    def _is_repeatable(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> bool:
-        if stage.strategy is None or stage.function is as_they_are:
-            return stage.function is as_they_are
-        # What is row-wise is made of operations that are known; only a join may give its rows in any order.
-        return len(stage.inputs) == 1 and self._prove(stage, inputs).locality.row_wise
+    def _in_vain(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> tuple[str, ...]:
+        """That a sort with which an input's own function ends is nothing to the stage, though it looks at the order of rows."""
+        tasks = [self.workflow.stages[name] for name in stage.inputs if ROW_ID in inputs[name].schema]
+        return tuple(
+            f"{task.name} sorts its rows, but a table has no order: they are given here as they came to the source; sort "
+            f"them in {stage.name}"
+            for task in tasks
+            if task.kind == "task"
+            and len(found := self.inputs(task)) == len(task.inputs)
+            and self._proofs.of(task, found).locality.order.sorts
+        )
 
     def bare_job(self, stage: Stage, plan: StagePlan, *, edited: str | None = None) -> StageJob:
         """What a unit needs whatever it reads."""
@@ -263,38 +254,3 @@ class Planning:
         changed = self.state.stage(stage.name).fingerprint != plan.fingerprint
         held = None if snapshot is None or changed else user_schema(snapshot.schema)
         return source.contract(items, held) if items else held or pl.Schema()
-
-    def _shown(self, stage: Stage, inputs: Mapping[str, Snapshot], time_column: str | None) -> dict[str, pl.Schema]:
-        """The columns of the inputs that the stage's function is shown."""
-        schemas = {name: user_schema(inputs[name].schema) for name in stage.inputs}
-        if stage.window is not None and time_column is not None:
-            first = schemas[stage.inputs[0]]
-            cut = cut_windows(pl.LazyFrame(schema=first), stage.window, time_column)
-            schemas[stage.inputs[0]] = cut.collect_schema()
-        return schemas
-
-    def _carried(
-        self, stage: Stage, inputs: Mapping[str, Snapshot], sliced: Sequence[str], time_column: str | None
-    ) -> tuple[Carried, bool]:
-        """Which row ids the stage's function carries along, asked of it once; and whether they ride in frames of their own."""
-        about = (stage.name, tuple(s.version for s in inputs.values()), *sliced)
-        if about not in self._carries:
-            self._carries[about] = self._asked_to_carry(stage, inputs, sliced, time_column)
-        return self._carries[about]
-
-    def _asked_to_carry(
-        self, stage: Stage, inputs: Mapping[str, Snapshot], sliced: Sequence[str], time_column: str | None
-    ) -> tuple[Carried, bool]:
-        assert stage.function is not None
-        schemas = self._shown(stage, inputs, time_column)
-        carrying = [name for name in sliced if ROW_ID in inputs[name].schema]
-        carried = carried_ids(stage.function, schemas, carrying)
-        if taken := [c for c in carried.schema or () if is_system(c)]:
-            raise ConfigError(
-                f"stage {stage.name!r}: its function returns {taken[0]!r}, a name that dataflow keeps for itself; rename the column",
-                stage=stage.name,
-            )
-        if len(carried.columns) == len(carrying):
-            return carried, False
-        riding = carried_ids(with_riding_frames(stage.function), schemas, carrying)
-        return (riding, True) if len(riding.columns) > len(carried.columns) else (carried, False)

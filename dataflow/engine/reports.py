@@ -135,7 +135,7 @@ class Reports:
         notes = (
             (f"row ids are not carried: {job.carried.reason}",) if job.carried and told and job.carried.reason else ()
         )
-        notes += verdict.notes if verdict else ()
+        notes += job.notes + (verdict.notes if verdict else ())
         if job.source is not None:
             notes += tuple(job.source.notes([unit.item for unit in job.plan.units if unit.item is not None]))
         notes += tuple(note for manifest in manifests for note in manifest.notes)

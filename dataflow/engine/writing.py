@@ -44,6 +44,7 @@ class Writing:
     _values: dict[str, Any] = field(default_factory=dict[str, Any])
     _scratch: Sink | None = None
     _begun: list[Sink] = field(default_factory=list[Sink])
+    _given_up: list[Sink] = field(default_factory=list[Sink])
     _writes: Counter[tuple[str, FileRole]] = field(default_factory=Counter[tuple[str, FileRole]])
 
     def sink(
@@ -202,6 +203,7 @@ class Writing:
     def start_over(self) -> None:
         """Forget what was planned and written; what comes is written under other names."""
         self.discard()
+        self._given_up = list(self._begun)
         self.sinks, self.files, self.schemas, self._measures = [], [], {}, {}
         self.deletes, self.seen, self._vectors = {}, {}, []
 
@@ -248,6 +250,8 @@ class Writing:
 
     def manifest(self, counts: RowCounts, removes: Mapping[str, tuple[str, ...]] | None = None) -> Manifest:
         """What the unit staged."""
+        # A plan that failed may go on for a moment, and open a file that was not there to be deleted.
+        self._delete(self._given_up)
         newest = self._values.get("event_time")
         return Manifest(
             unit=self.planned.unit,

@@ -36,6 +36,8 @@ class RowOrder:
     """The result depends on the order of an input's rows."""
     reason: str = ""
     """Why that order is none to rely on, in words: a full run may well come to something else than increments."""
+    sorts: bool = False
+    """The result is sorted by some of its columns."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ def row_order(plan: Node, names: Mapping[int, str], lasting: Collection[str]) ->
     ``names`` are the inputs by the ids of their readers; the rows of those in ``lasting`` have an order that stays.
     """
     walk = _Walk(names, lasting)
-    walk.at(plan)
-    return RowOrder(walk.matters, walk.reason)
+    result = walk.at(plan)
+    return RowOrder(walk.matters, walk.reason, sorts=bool(result.by))
 
 
 @dataclass

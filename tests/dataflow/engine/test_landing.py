@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from dataflow import Chosen, ConfigError, Engine, Item, RunReport, Source, SourceCorrupt, Workflow
+from dataflow.lake.lake import Lake
 from dataflow.model import Frozen
 from dataflow.sources import BROKEN, LINE, RAW, source_types
 from tests.dataflow.engine.made import Made, done, failed
@@ -139,7 +140,10 @@ def test_what_nothing_can_be_saved_of_fails_the_stage(made: Made) -> None:
 
     assert "a.txt cannot be read" in told
     assert not (made.lake / "names" / "_delta_log").exists()
-    assert [] == sorted((made.lake / "names").rglob("*.parquet"))
+    # A plan that failed may still open a file; what it left goes with the next run.
+    done(land(made, {"a.txt": "1=ann"}))
+    there = {str(place.relative_to(made.lake / "names")) for place in (made.lake / "names").rglob("*.parquet")}
+    assert Lake(made.lake).logged("names") == there
 
 
 def test_a_file_that_is_mended_replaces_what_was_set_aside(made: Made) -> None:

@@ -114,3 +114,18 @@ def test_what_is_declared_is_taken_on_trust_and_said(made: Made):
         "that increments are safe is declared and not proven: unique(keep='first') looks at the order of rows, and those "
         "of kept carry no row ids that tell it: sort them by something first"
     ] == [note for note in report.notes if note.startswith("that increments")]
+
+
+def test_that_a_sort_is_lost_on_the_next_stage_is_told(made: Made):
+    declared = made.workflow()
+    made.source(declared, "events")
+    declared.add_task("top", lambda events: events.sort("value", descending=True), ["events"])
+    declared.add_task("best", lambda top: top.head(1), ["top"])
+    declared.add_task("all_of_them", lambda top: top, ["top"])
+    made.csv("events/1.csv", "value", ["1", "9"])
+    report = done(made.run(declared))
+
+    assert [("1",)] == made.rows("best", "value")
+    told = "top sorts its rows, but a table has no order: they are given here as they came to the source; sort them in best"
+    assert told in report.stage("best").notes
+    assert not any("sorts" in note for note in report.stage("all_of_them").notes)
