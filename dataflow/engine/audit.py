@@ -10,9 +10,9 @@ import polars as pl
 from dataflow.engine.changes import check_fits, dying, outgoing, staged_schema
 from dataflow.engine.docs import keep_result
 from dataflow.engine.job import StageJob, side_table
-from dataflow.engine.seams import Seam, reach
 from dataflow.engine.verifying import verify
 from dataflow.lake.schema import from_json
+from dataflow.lake.seams import Seam, reach
 from dataflow.lake.snapshot import of_the_living
 from dataflow.model import Manifest, Verdict, manifest_digest
 from dataflow.quality.alerts import tell

@@ -23,12 +23,12 @@ from dataflow.engine.pulling import pull
 from dataflow.engine.repair import prune
 from dataflow.engine.reports import Reports
 from dataflow.engine.runner import Future, Runner, Step, Verb
-from dataflow.engine.seams import Seam, reach
 from dataflow.engine.stage import stage_units
 from dataflow.engine.usage import Spent, Work, perform, usage_of
 from dataflow.errors import LakeError, LeaseLost
 from dataflow.lake import manifests as manifest_store
 from dataflow.lake.lease import HeldLease
+from dataflow.lake.seams import Seam, reach
 from dataflow.lake.state import Files, Judgement, Outputs
 from dataflow.model import Manifest, Staged, StageReport, Verdict, digest
 from dataflow.plan import PlannedUnit, StagePlan

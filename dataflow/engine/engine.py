@@ -27,12 +27,12 @@ from dataflow.engine.repair import check_owner
 from dataflow.engine.replay import Replaying
 from dataflow.engine.run import MakePlanning, Run, new_run_id
 from dataflow.engine.runner import RunContext, Runner
-from dataflow.engine.seams import Seam, reach
 from dataflow.engine.status import Status, status_of
 from dataflow.engine.watermarks import watermarks
 from dataflow.errors import ConfigError, LakeError
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import read_state
+from dataflow.lake.seams import Seam, reach
 from dataflow.model import RunReport
 from dataflow.plan import Plan, StagePlan
 from dataflow.quality.alerts import check_alerts

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from dataflow.engine.seams import Seam, reach
 from dataflow.lake.commit import TableChange, publish_change
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease
+from dataflow.lake.seams import Seam, reach
 from dataflow.lake.staging import Target, stage
 from dataflow.lake.state import Judgement
 from dataflow.model import RowCounts, Unit

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from dataflow.engine.changes import table_changes
 from dataflow.engine.job import StageJob
-from dataflow.engine.seams import Seam, reach
 from dataflow.errors import CommitConflict, LakeCorrupt, LakeError, SchemaConflict
 from dataflow.lake import manifests as manifest_store
 from dataflow.lake.commit import publish_change
 from dataflow.lake.deletion_vectors import vector_paths
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease
+from dataflow.lake.seams import Seam, reach
 from dataflow.lake.state import Intent, LateStep, Outputs, UnitState
 from dataflow.model import Manifest, RowCounts, TableVersion, Verdict, manifest_digest
 from dataflow.windows.lateness import advance

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from dataflow.engine.history import HISTORY
 from dataflow.engine.job import LEDGERS, SIDE_TABLES, StageJob, side_table
 from dataflow.engine.publish import roll_forward
-from dataflow.engine.seams import Seam, reach
 from dataflow.errors import LakeError
 from dataflow.lake import manifests as manifest_store
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease
 from dataflow.lake.owner import owner_of
+from dataflow.lake.seams import Seam, reach
 from dataflow.lake.staging import sweep
 from dataflow.lake.state import Outputs, PipelineState
 from dataflow.model import Manifest

@@ -20,10 +20,10 @@ from dataflow.engine.positions import Wish
 from dataflow.engine.repair import repair, sweep_runs
 from dataflow.engine.reports import Reports
 from dataflow.engine.runner import Runner
-from dataflow.engine.seams import Seam, reach
 from dataflow.errors import DataFlowError, LakeError, LeaseHeld, LeaseLost
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease, acquire
+from dataflow.lake.seams import Seam, reach
 from dataflow.lake.state import PipelineState, Release
 from dataflow.model import RunReport, digest
 from dataflow.model.secrets import hide_named

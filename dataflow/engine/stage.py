@@ -15,11 +15,11 @@ from dataflow.engine.logs import log, within
 from dataflow.engine.produced import stage_produced
 from dataflow.engine.reading import check_named, every_row, produced_rows, read
 from dataflow.engine.replay import replay_unit
-from dataflow.engine.seams import Seam, reach
 from dataflow.engine.settling import settle
 from dataflow.engine.writing import Writing
 from dataflow.errors import BooksUnbalanced
 from dataflow.lake import manifests
+from dataflow.lake.seams import Seam, reach
 from dataflow.model import Manifest, Staged
 from dataflow.plan import PlannedUnit
 

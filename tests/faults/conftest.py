@@ -13,7 +13,7 @@ from typing import Literal
 import polars as pl
 import pytest
 
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.conftest import ROOT
 from tests.faults.commands import COMMANDS
 from tests.faults.harness import Case, Reached, injected

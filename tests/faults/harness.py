@@ -20,8 +20,8 @@ from typing import Any, Literal
 import psutil
 
 from dataflow import Engine, Workflow
-from dataflow.engine.seams import Seam, watch
 from dataflow.errors import LakeUnavailable
+from dataflow.lake.seams import Seam, watch
 from dataflow.model import RunReport
 from tests.faults.pipelines import PIPELINES
 from tests.faults.shop import LEASE_SECONDS

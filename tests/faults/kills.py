@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.faults.conftest import Clean
 from tests.faults.harness import Case, Child, Fault, Reached, injected
 from tests.faults.sample import Point, first_fault, second_fault

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import pytest
 
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.faults.commands import COMMANDS
 from tests.faults.harness import Fault, Reached
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from dataflow.engine.seams import Seam
 from dataflow.lake import journal, lease, manifests
 from dataflow.lake.lake import Lake
+from dataflow.lake.seams import Seam
 from tests.faults.harness import Case, Child, Fault
 from tests.faults.kills import CleanRuns, assert_repaired, kill
 from tests.faults.sample import parameters

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from dataflow import Engine
-from dataflow.engine.seams import Seam
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import read_state
+from dataflow.lake.seams import Seam
 from tests.faults.conftest import Clean
 from tests.faults.harness import Case, Child, Fault, injected
 from tests.faults.kills import CleanRuns, assert_repaired, kill

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.faults.kills import CleanRuns, assert_repaired, kill_drawn
 from tests.faults.sample import Point, points
 

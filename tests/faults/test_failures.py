@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from dataflow.model import RunReport
 from tests.faults.harness import Case, Fault, Injected, injected
 from tests.faults.kills import SHOP, CleanRuns, assert_repaired

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.faults.commands import COMMANDS
 from tests.faults.kills import OF_A_RUN, CleanRuns
 from tests.faults.sample import DRAWN, INSIDE, POINTS, first_fault, points

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from dataflow.engine.seams import Seam, watch
 from dataflow.errors import ConfigError, DataFlowError
+from dataflow.lake.seams import Seam, watch
 from tests.faults.flow_runs import ended
 from tests.faults.harness import Case
 from tests.faults.kills import CleanRuns

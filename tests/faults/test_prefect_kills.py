@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.faults.harness import Fault
 from tests.faults.kills import CleanRuns, assert_repaired, kill, kill_drawn
 from tests.faults.sample import Point, parameters, points

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dataflow.engine.seams import Seam
 from dataflow.lake.journal import Journal
 from dataflow.lake.lake import Lake
+from dataflow.lake.seams import Seam
 from tests.faults.flow_runs import ended
 from tests.faults.harness import Child, Fault, contest
 from tests.faults.kills import CleanRuns

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.faults.harness import Case, Fault, injected
 from tests.faults.kills import OF_A_RUN, CleanRuns, kill
 from tests.faults.sample import parameters

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.faults.conftest import Clean
 from tests.faults.harness import Case, Child, Fault
 from tests.faults.kills import AFTER_AN_INTENT, SHOP, CleanRuns, assert_repaired, kill

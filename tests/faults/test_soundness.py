@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.faults.harness import Case, Child, Fault
 from tests.faults.soundness import assert_equal, assert_sound, contents
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.faults.kills import CleanRuns, assert_repaired, kill_drawn
 from tests.faults.sample import Point, points
 from tests.faults.stock import ARTICLES

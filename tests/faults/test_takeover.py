@@ -14,8 +14,8 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from dataflow.engine.seams import Seam, watch
 from dataflow.lake.lake import Lake
+from dataflow.lake.seams import Seam, watch
 from tests.faults.harness import Answer, Case, Child, Fault, contest
 from tests.faults.kills import CleanRuns
 from tests.faults.sample import parameters

@@ -17,10 +17,10 @@ import pytest
 
 from dataflow import Engine, Workflow
 from dataflow.engine.run import new_run_id
-from dataflow.engine.seams import Seam, watch
 from dataflow.errors import ConfigError, LakeUnavailable, LeaseLost, PlanError
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import held
+from dataflow.lake.seams import Seam, watch
 from flows import follow
 from flows.command import PROJECT, main
 from flows.follow import Follower

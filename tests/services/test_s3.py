@@ -15,8 +15,8 @@ import polars as pl
 import pytest
 
 from dataflow import Engine, LakeError, Workflow
-from dataflow.engine.seams import Seam, watch
 from dataflow.lake.lake import Lake
+from dataflow.lake.seams import Seam, watch
 
 pytestmark = pytest.mark.services
 

@@ -16,10 +16,10 @@ from blocks import Watermark
 from dataflow import Engine, Workflow
 from dataflow.engine.positions import Wish
 from dataflow.engine.runner import RunContext
-from dataflow.engine.seams import Seam
 from dataflow.errors import ConfigError, LakeUnavailable
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import acquire
+from dataflow.lake.seams import Seam
 from tasks.runner import PrefectRunner
 from tasks.watermarks import mirror
 from tasks.watermarks import wished as wished_between

@@ -17,11 +17,11 @@ from dataflow import Engine, Workflow
 from dataflow.engine import backfill
 from dataflow.engine.backfill import BackfillReport
 from dataflow.engine.run import new_run_id
-from dataflow.engine.seams import Seam, watch
 from dataflow.errors import ConfigError, LeaseHeld
 from dataflow.lake.journal import Journal
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import held, read_state
+from dataflow.lake.seams import Seam, watch
 from dataflow.lake.state import Intent
 from tests.dataflow.engine.made import AT_ONCE, Made, done, states
 from tests.prepared import Prepared
@@ -244,7 +244,7 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from dataflow.engine.run import new_run_id
-from dataflow.engine.seams import Seam, watch
+from dataflow.lake.seams import Seam, watch
 from tests.dataflow.engine.made import Made
 from tests.dataflow.engine.test_backfill import again
 

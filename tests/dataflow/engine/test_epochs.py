@@ -15,10 +15,10 @@ from dataflow.engine.epochs import Move
 from dataflow.engine.inline import InlineRunner
 from dataflow.engine.positions import Wish
 from dataflow.engine.runner import RunContext
-from dataflow.engine.seams import Seam
 from dataflow.errors import ConfigError, LeaseHeld, SourceUnavailable
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import acquire, read_state
+from dataflow.lake.seams import Seam
 from dataflow.lake.state import Stale
 from tests.dataflow.engine.made import Made, done, states
 from tests.dataflow.engine.test_incremental import by_month, three_months

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from dataflow import Engine, Workflow
-from dataflow.engine.seams import Seam, watch
 from dataflow.errors import ConfigError
+from dataflow.lake.seams import Seam, watch
 from dataflow.sources import source_types
 from tests.dataflow.engine.made import AT_ONCE, Made, done
 from tests.dataflow.sources.asked import Asked, Pages

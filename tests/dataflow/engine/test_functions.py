@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from dataflow import Workflow
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.dataflow.engine.made import Function, Made, done, failed, nonzero
 from tests.faults.harness import Fault, injected
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from dataflow import ValidationRule, Workflow
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.dataflow.engine.made import Made, done, failed, nonzero, states
 from tests.faults.harness import injected
 
@@ -154,7 +154,7 @@ def test_what_is_judged_is_what_is_published(made: Made):
             for path in Path(made.lake, "clean").rglob("*.parquet"):
                 path.write_bytes(path.read_bytes() + b"x")
 
-    from dataflow.engine.seams import watch
+    from dataflow.lake.seams import watch
 
     unwatch = watch(tamper)
     try:

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from dataflow import ValidationRule, Workflow
-from dataflow.engine.seams import Seam
 from dataflow.lake import journal
+from dataflow.lake.seams import Seam
 from tests.dataflow.engine.made import Made, done
 from tests.faults.harness import Fault, Injected, injected
 

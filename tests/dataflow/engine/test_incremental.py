@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from dataflow import Workflow
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.dataflow.engine.made import Made, done, nonzero, states
 from tests.faults.harness import injected
 

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from dataflow import Branch, ValidationRule, Workflow
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.dataflow.engine.made import Made, done, failed, states
 from tests.faults.harness import Fault, injected
 

@@ -14,9 +14,9 @@ import pytest
 from dataflow.config import SourceConfig
 from dataflow.engine.logs import place
 from dataflow.engine.pulling import Pulled, attach, pull
-from dataflow.engine.seams import Seam, watch
 from dataflow.errors import CommitConflict, SourceError
 from dataflow.lake.lake import Lake
+from dataflow.lake.seams import Seam, watch
 from dataflow.model import Frozen
 from dataflow.model.secrets import hide
 from dataflow.sources import Source, source_types

@@ -10,8 +10,8 @@ import pytest
 from deltalake import DeltaTable
 
 from dataflow import Engine, RunReport, Workflow
-from dataflow.engine.seams import Seam, watch
 from dataflow.lake.lake import Lake
+from dataflow.lake.seams import Seam, watch
 from dataflow.lake.spool import Spool
 from dataflow.sources.database import DatabaseConfig, DatabaseSource
 from tests.dataflow.quality.test_alerts import sink, url

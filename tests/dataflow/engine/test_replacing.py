@@ -17,9 +17,9 @@ from dataflow import Workflow
 from dataflow.dedup import TABLE_ROW
 from dataflow.engine import replacing
 from dataflow.engine.job import StageJob
-from dataflow.engine.seams import Seam, watch
 from dataflow.lake import manifests
 from dataflow.lake.lake import Lake
+from dataflow.lake.seams import Seam, watch
 from dataflow.model import Manifest, StageReport
 from tests.dataflow.engine.made import Made, done, nonzero
 

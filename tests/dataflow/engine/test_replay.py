@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from dataflow import Chosen, ConfigError, Engine, QuarantineLimit, RunReport, ValidationRule, Workflow
-from dataflow.engine.seams import Seam
+from dataflow.lake.seams import Seam
 from tests.dataflow.engine.made import Made, done, failed, nonzero
 from tests.faults.harness import Fault, injected
 

@@ -10,10 +10,10 @@ import pytest
 
 from dataflow import Engine, Workflow
 from dataflow.engine.run import new_run_id
-from dataflow.engine.seams import Seam, watch
 from dataflow.engine.status import Status, TableStatus
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import acquire, held
+from dataflow.lake.seams import Seam, watch
 from tests.dataflow.engine.made import AT_ONCE, Made, done
 
 
