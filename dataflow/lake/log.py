@@ -87,11 +87,11 @@ class Log:
                     found[unquote(add["path"])] = vector
         return found
 
-    def checkpoint(self, version: int) -> tuple[int, list[str]]:
-        """The newest checkpoint up to ``version`` and its files; -1 where there is none."""
+    def checkpoint(self, version: int | None = None) -> tuple[int, list[str]]:
+        """The newest checkpoint, up to ``version``, and its files; -1 where there is none."""
         parts: dict[int, list[str]] = {}
         for name in self._names():
-            if (match := _CHECKPOINT.fullmatch(name)) and int(match[1]) <= version:
+            if (match := _CHECKPOINT.fullmatch(name)) and (version is None or int(match[1]) <= version):
                 parts.setdefault(int(match[1]), []).append(f"{self.folder}/{name}")
         newest = max(parts, default=-1)
         return newest, parts.get(newest, [])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from dataflow.errors import CommitConflict
 from dataflow.lake.deletion_vectors import to_log
 from dataflow.lake.lake import Lake
 from dataflow.lake.log import Action, log_path
@@ -38,7 +39,12 @@ def commit_marked(
     version = handle.version() + 1
     log = lake.log(change.table)
     log.put(version, _actions(lake, handle, change, replaced, lock))
-    if version - max(log.checkpoint(version)[0], 0) >= _CHECKPOINT_EVERY:
+    newest = log.checkpoint()[0]
+    if newest >= version:
+        # The number was free because the log was cleaned behind the back of a run that slept: nobody reads this commit.
+        # If somebody was just quick to write a checkpoint of it, the next look finds it.
+        raise CommitConflict(f"{log.uri}: its log has moved on past version {version}; run again", table=change.table)
+    if version - max(newest, 0) >= _CHECKPOINT_EVERY:
         # The batch is committed: a checkpoint that fails makes readers slower, nothing else.
         with suppress(DeltaError, OSError):
             lake.open(change.table).create_checkpoint()

@@ -15,6 +15,7 @@ from dataflow.errors import CommitConflict, LakeCorrupt, LeaseLost
 from dataflow.lake import commit
 from dataflow.lake.commit import Lock, TableChange, fence, publish_change
 from dataflow.lake.lake import Lake
+from dataflow.lake.log import Log
 from dataflow.lake.staging import sweep
 from dataflow.model import Deletion, StagedFile
 from tests.dataflow.lake.tables import LOCK, change, mark, marking, paths, put, values
@@ -224,6 +225,28 @@ def test_the_history_tells_the_same_of_a_commit_that_marks_rows_as_of_others(lak
 
     expected = {**marks, "dataflow_batch": "t.0.2", "dataflow_pipeline": "p"}
     assert expected == {key: told.get(key) for key in expected}
+
+
+def test_rows_die_though_the_log_was_cleaned_while_the_run_slept(lake: Lake, monkeypatch: pytest.MonkeyPatch):
+    put(lake, frame(1, 2, 3))
+    dying = marking(lake, {paths(lake)[0]: [0]})
+    create, slept = Log._create, list[str]()
+
+    def sleeping(self: Log, place: str, content: bytes) -> None:
+        if not slept:
+            slept.append(place)
+            for _ in range(3):
+                frame(9).write_delta(lake.table_uri("t"), mode="append")
+            lake.open("t").create_checkpoint()
+            for version in range(3):
+                Path(lake.table_uri("t"), "_delta_log", f"{version:020}.json").unlink()
+        create(self, place, content)
+
+    monkeypatch.setattr(Log, "_create", sleeping)
+    version = publish_change(lake, dying, LOCK).version
+
+    assert 4 == version
+    assert [2, 3, 9, 9, 9] == values(lake)
 
 
 def test_older_versions_have_the_rows_that_died_later(lake: Lake):
