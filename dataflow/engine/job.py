@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from dataflow.config import AlertConfig
-from dataflow.lake.lake import Lake, Snapshot
+from dataflow.lake.lake import ActiveFile, Lake, Snapshot
 from dataflow.lake.naming import unit_id_of, written_when
 from dataflow.lake.staging import Target
 from dataflow.lake.state import LateStep
@@ -99,6 +99,10 @@ class StageJob:
     def arrival(self, path: str) -> tuple[int, tuple[str, bool, int, int]]:
         """Orders the files of an input by the arrival of their rows: by file id, else by the run that wrote them."""
         return self.arrivals.get(unit_id_of(path) or "", 0), written_when(path)
+
+    def by_arrival(self, files: Iterable[ActiveFile]) -> list[ActiveFile]:
+        """``files`` in the order in which their rows came: the log has them in no order of ours."""
+        return sorted(files, key=lambda file: self.arrival(file.path))
 
     def is_landed(self, name: str) -> bool:
         """Whether an input is a source's table: read in the order in which its rows came, each with an id of its own."""

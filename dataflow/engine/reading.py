@@ -86,5 +86,5 @@ def _named(stage: Stage) -> dict[str, Sequence[str]]:
 
 def arrived(job: StageJob, name: str, files: Sequence[ActiveFile]) -> pl.LazyFrame:
     """The rows of files of an input, in order of arrival."""
-    # The log has them in no order of ours, and of rows that are equal otherwise the order of arrival decides.
-    return job.lake.scan(job.inputs[name], sorted(files, key=lambda file: job.arrival(file.path)))
+    # Of rows that are equal otherwise the order of arrival decides.
+    return job.lake.scan(job.inputs[name], job.by_arrival(files))

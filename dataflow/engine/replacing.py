@@ -54,7 +54,7 @@ class Choice:
 
 def replace_rows(writing: Writing, before: Snapshot, replaced: pl.Series) -> Choice:
     """Take rows out of the table as it was ``before``, by their numbers: what is written for it is staged."""
-    dying = writing.job.lake.places(before, replaced, _in_order(writing.job, before))
+    dying = writing.job.lake.places(before, replaced, writing.job.by_arrival(before.files))
     choice = choose(writing, before, {path: len(rows) for path, rows in dying.items()})
     kept = (*choice.rewritten, *choice.folded, *choice.marked)
     hidden = writing.job.lake.dead_rows(before.version.table, kept)
@@ -91,7 +91,7 @@ def _foldable(writing: Writing, files: Sequence[ActiveFile]) -> tuple[ActiveFile
     job, unit_id = writing.job, writing.planned.unit.id
     fixed = job.target(writing.planned.unit).fixed or {}
     parts: dict[tuple[str | None, ...], list[ActiveFile]] = {}
-    for file in sorted(files, key=lambda file: job.arrival(file.path)):
+    for file in job.by_arrival(files):
         if all(file.partition[column] == value for column, value in fixed.items()):
             run = parts.setdefault(tuple(file.partition.values()), [])
             if file.size_bytes > SMALL_BYTES or unit_id_of(file.path) != unit_id:
@@ -103,19 +103,14 @@ def _foldable(writing: Writing, files: Sequence[ActiveFile]) -> tuple[ActiveFile
 
 def scan_table(job: StageJob, snapshot: Snapshot) -> pl.LazyFrame:
     """The rows of the stage's table, each with its number."""
-    return job.lake.scan(snapshot, _in_order(job, snapshot), number_column=TABLE_ROW)
-
-
-def _in_order(job: StageJob, snapshot: Snapshot) -> list[ActiveFile]:
-    return sorted(snapshot.files, key=lambda file: job.arrival(file.path))
+    return job.lake.scan(snapshot, job.by_arrival(snapshot.files), number_column=TABLE_ROW)
 
 
 def _write_again(writing: Writing, before: Snapshot, files: Sequence[ActiveFile], hidden: Mapping[str, Rows]) -> None:
     if not files:
         return
     so_far = writing.carried()
-    ordered = sorted(files, key=lambda file: writing.job.arrival(file.path))
-    writing.sink(writing.job.lake.scan(before, ordered, hidden=hidden), role="carried")
+    writing.sink(writing.job.lake.scan(before, writing.job.by_arrival(files), hidden=hidden), role="carried")
     writing.collect()
     asked = sum(file.rows + file.dead - len(hidden.get(file.path, ())) for file in files)
     found = writing.carried() - so_far

@@ -13,7 +13,7 @@ from deltalake.transaction import AddAction
 
 from dataflow.errors import CommitConflict, LakeError, TableMissing
 from dataflow.lake.lake import ActiveFile, Lake
-from dataflow.lake.log import Action, log_path
+from dataflow.lake.log import Action, added
 from dataflow.lake.memory import mark_of
 from dataflow.lake.snapshot import snapshot_of
 from dataflow.model import TableVersion
@@ -84,14 +84,7 @@ class JournalLog:
         Errors: CommitConflict where another writer was first, or may have been: who slept since that look must look again,
         as the number may be free because its commit was cleared away, and then nobody reads what is put there.
         """
-        add = {
-            "path": log_path(file.path),
-            "partitionValues": dict(file.partition_values),
-            "size": file.size,
-            "modificationTime": file.modification_time,
-            "dataChange": True,
-            "stats": file.stats,
-        }
+        add = added(file.path, file.partition_values, file.size, file.stats, file.modification_time)
         told = {"timestamp": file.modification_time, "operation": "WRITE", "operationParameters": {"mode": "Append"}}
         actions: list[Action] = [{"commitInfo": told}, {"txn": {"appId": app, "version": number}}, {"add": add}]
         asked_at = time.time()

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
@@ -176,6 +176,18 @@ def _met_another(error: OSError) -> bool:
     """Whether S3 refused a write because another one to the same place was under way, of which nothing is to be seen yet."""
     answer: Action = getattr(error.__cause__, "response", {})
     return answer.get("Error", {}).get("Code") == "ConditionalRequestConflict"
+
+
+def added(path: str, partition: Mapping[str, str | None], size_bytes: int, stats: str, at: int) -> dict[str, Any]:
+    """What a commit says of a file that comes at ``at``, in milliseconds since 1970."""
+    return {
+        "path": log_path(path),
+        "partitionValues": dict(partition),
+        "size": size_bytes,
+        "modificationTime": at,
+        "dataChange": True,
+        "stats": stats,
+    }
 
 
 def log_path(path: str) -> str:

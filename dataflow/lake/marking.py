@@ -14,7 +14,7 @@ from deltalake.exceptions import DeltaError
 from dataflow.errors import CommitConflict
 from dataflow.lake.deletion_vectors import to_log
 from dataflow.lake.lake import Lake
-from dataflow.lake.log import Action, log_path
+from dataflow.lake.log import Action, added, log_path
 from dataflow.lake.snapshot import ActiveFile, statistics_of
 from dataflow.model import DeletionVector, StagedFile
 
@@ -98,14 +98,7 @@ def _remove(file: ActiveFile, now: int) -> Action:
 
 
 def _add(file: ActiveFile | StagedFile, stats: str, now: int, vector: DeletionVector | None = None) -> Action:
-    told = {
-        "path": log_path(file.path),
-        "partitionValues": dict(file.partition),
-        "size": file.size_bytes,
-        "modificationTime": now,
-        "dataChange": True,
-        "stats": stats,
-    }
+    told = added(file.path, file.partition, file.size_bytes, stats, now)
     return {"add": told | ({"deletionVector": to_log(vector)} if vector else {})}
 
 

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from dataflow import RunReport
 from dataflow.lake.seams import Seam
 from tests.faults.conftest import Clean
 from tests.faults.harness import Case, Child, Fault, Reached, injected
 from tests.faults.sample import Point, first_fault, second_fault
 from tests.faults.soundness import assert_equal, assert_sound
+
+LEASE_SECONDS = 1.0
+
+
+def taken_over(case: Case, seam: Seam) -> RunReport:
+    """The report of a run that took over from one which was stopped at ``seam``, and wakes up after: that publishes nothing more."""
+    sleeper = Child(case, Fault(seam, act="stop"))
+    sleeper.wait_until_stopped()
+    time.sleep(LEASE_SECONDS * 1.1)
+
+    taker = case.run()
+    sleeper.go_on()
+    answer = sleeper.end()
+
+    assert taker.state in ("completed", "skipped")
+    assert answer is not None
+    assert str(answer.error).startswith("LeaseLost: "), answer
+    return taker
+
 
 RARE = {
     Seam.TABLE_FENCED: "a lease is taken over",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +13,12 @@ from dataflow.lake.journal import Journal
 from dataflow.lake.lake import Lake
 from dataflow.lake.seams import Seam
 from tests.faults.flow_runs import ended
-from tests.faults.harness import Child, Fault, contest
-from tests.faults.kills import CleanRuns
+from tests.faults.harness import Child, contest
+from tests.faults.kills import LEASE_SECONDS, CleanRuns, taken_over
 from tests.faults.sample import parameters
 from tests.faults.soundness import assert_equal, assert_sound
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
-LEASE_SECONDS = 1.0
 STOPPED_AT = (Seam.STAGE_PLANNED, Seam.UNIT_STAGED, Seam.INTENT_RECORDED, Seam.TABLE_PUBLISHED, Seam.RELEASE_RECORDED)
 
 
@@ -29,17 +27,9 @@ def test_a_flow_run_that_was_taken_over_may_not_commit(clean: CleanRuns, tmp_pat
     expected = clean("runways", 1, 2)
     shutil.copytree(expected.before, tmp_path / "lake")
     case = replace(expected.case, lake=tmp_path / "lake", lease_seconds=LEASE_SECONDS, runner="prefect")
-    sleeper = Child(case, Fault(seam, act="stop"))
-    sleeper.wait_until_stopped()
-    time.sleep(LEASE_SECONDS * 1.1)
 
-    taker = case.run()
-    sleeper.go_on()
-    answer = sleeper.end()
+    taker = taken_over(case, seam)
 
-    assert taker.state in ("completed", "skipped")
-    assert answer is not None
-    assert str(answer.error).startswith("LeaseLost: "), answer
     leases = [entry.run_id for entry in Journal(Lake(case.lake)).entries(archived=True) if entry.kind == "lease"]
     *_, lost, won = leases
     assert (won, taker.state.title()) == (taker.run_id, ended("runways", won)[0])

@@ -17,11 +17,10 @@ from deltalake.exceptions import DeltaError
 from dataflow.lake.lake import Lake
 from dataflow.lake.seams import Seam, watch
 from tests.faults.harness import Answer, Case, Child, Fault, contest
-from tests.faults.kills import CleanRuns
+from tests.faults.kills import LEASE_SECONDS, CleanRuns, taken_over
 from tests.faults.sample import parameters
 from tests.faults.soundness import assert_equal, assert_sound, ordered, tables
 
-LEASE_SECONDS = 1.0
 STOPPED_AT = (
     Seam.LEASE_TAKEN,
     Seam.FILES_RESERVED,
@@ -45,17 +44,9 @@ def test_a_run_that_was_taken_over_may_not_commit(shop_inputs: Path, clean: Clea
     expected = clean("shop", 1, 2)
     shutil.copytree(expected.before, tmp_path / "lake")
     case = Case("shop", shop_inputs, tmp_path / "lake", 2, LEASE_SECONDS)
-    sleeper = Child(case, Fault(seam, act="stop"))
-    sleeper.wait_until_stopped()
-    time.sleep(LEASE_SECONDS * 1.1)
 
-    taker = case.run()
-    sleeper.go_on()
-    answer = sleeper.end()
+    taken_over(case, seam)
 
-    assert taker.state in ("completed", "skipped")
-    assert answer is not None
-    assert str(answer.error).startswith("LeaseLost: "), answer
     assert_equal(expected.tables, case.lake)
     assert "skipped" == case.run().state
     assert_sound(case)

@@ -27,20 +27,6 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Tables that were opened."""
-    found: list[str] = []
-    opens = Lake.open
-
-    def noted(self: Lake, table: str, version: int | None = None) -> DeltaTable:
-        found.append(table)
-        return opens(self, table, version)
-
-    monkeypatch.setattr(Lake, "open", noted)
-    return found
-
-
 def folder(lake: Lake) -> Path:
     return Path(lake.path(TABLE, "_delta_log"))
 

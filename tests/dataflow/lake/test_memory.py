@@ -8,7 +8,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable
 
 from dataflow.errors import LakeCorrupt
 from dataflow.lake.lake import Lake
@@ -23,20 +22,6 @@ def plain(tmp_path: Path) -> Lake:
 @pytest.fixture
 def lake(plain: Lake) -> Lake:
     return plain.remembering()
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Tables that were opened."""
-    found: list[str] = []
-    opens = Lake.open
-
-    def noted(self: Lake, table: str, version: int | None = None) -> DeltaTable:
-        found.append(table)
-        return opens(self, table, version)
-
-    monkeypatch.setattr(Lake, "open", noted)
-    return found
 
 
 def put(lake: Lake, *values: int) -> None:
