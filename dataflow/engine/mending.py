@@ -18,7 +18,7 @@ from dataflow.lake.lake import ActiveFile, Lake, Snapshot
 from dataflow.lake.lease import HeldLease, held, read_state
 from dataflow.lake.naming import unit_id_of
 from dataflow.lake.schema import to_delta
-from dataflow.lake.state import Intent, PipelineState, StageState, Stale, UnitState
+from dataflow.lake.state import Intent, StageState, Stale, UnitState
 from dataflow.model import Deletion, RowCounts, StagedFile, TableVersion
 from dataflow.plan import batch_id, count
 from dataflow.workflow import Workflow
@@ -103,15 +103,10 @@ def _mending(lake: Lake, workflow: Workflow, stage: str) -> Generator[HeldLease]
         raise ConfigError(
             f"stage {stage!r} was never published in {lake.uri}, so there is nothing to mend", stage=stage
         )
-    broken = {t for t in state.tables if broken_log_files(lake.fs, lake.path(t))} if _was_left(state) else set[str]()
+    broken = {t for t in state.tables if broken_log_files(lake.fs, lake.path(t))} if state.is_held else set[str]()
     seconds = workflow.run.lease_seconds
     with held(lake, workflow.name, new_run_id(), ttl_seconds=seconds, broken=broken) as lease:
         yield lease
-
-
-def _was_left(state: PipelineState) -> bool:
-    """Whether whoever held the lease last ended without giving it back."""
-    return state.lease is not None and not state.lease.released
 
 
 def _set_aside(lake: Lake, tables: Iterable[str], lease: HeldLease) -> list[str]:

@@ -158,7 +158,7 @@ def acquire(lake: Lake, pipeline: str, run_id: str, *, ttl_seconds: float, broke
         time.sleep(random.uniform(0, 0.02 * attempt))
         attempt += 1
     before, lock = taken
-    took_over = before.lease is not None and not before.lease.released
+    took_over = before.is_held
     try:
         reach(Seam.LEASE_RECORDED, pipeline)
         if took_over:

@@ -146,6 +146,11 @@ class PipelineState(Frozen):
         return self.stages.get(name, StageState())
 
     @property
+    def is_held(self) -> bool:
+        """Whether the lease was not given back: its run is at work, or has died."""
+        return self.lease is not None and not self.lease.released
+
+    @property
     def tables(self) -> set[str]:
         """Every table that the pipeline has published or is about to."""
         published = {o.table for s in self.stages.values() for o in s.outputs}
