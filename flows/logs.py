@@ -69,6 +69,8 @@ def start_logging(level: str | None = None, format: Format = "text", file: Path 
         handler.addFilter(_worth_a_line)
         handler.setFormatter(JsonLines(debug=debug) if format == "json" else TextLines(debug=debug))
     hide_named(os.environ)
+    # Else what a handler cannot write goes to stderr, in words of its own: Prefect's, where its server is away.
+    logging.raiseExceptions = False
     root = logging.getLogger()
     for old in list(root.handlers):
         # Prefect, imported before us, has one that says the same in its own words.
@@ -76,6 +78,7 @@ def start_logging(level: str | None = None, format: Format = "text", file: Path 
             root.removeHandler(old)
             old.close()
     for handler in handlers:
+        handler.addFilter(_NotAgain())
         root.addHandler(handler)
     root.setLevel(min(handler.level for handler in handlers))
     # On the page of a run in Prefect, the steps of the run are told whatever the terminal shows.
@@ -142,6 +145,24 @@ def _worth_a_line(record: logging.LogRecord) -> bool:
     if record.name.startswith(RUNS):
         return False
     return record.levelno >= logging.WARNING or record.name.partition(".")[0] not in NOISE
+
+
+class _NotAgain(logging.Filter):
+    """What a library says over and over is one line in ten minutes: Prefect's client does while its server is away."""
+
+    SECONDS = 600.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it was not said lately."""
+        if record.name.partition(".")[0] not in NOISE:
+            return True
+        self._said = {said: at for said, at in self._said.items() if record.created - at < self.SECONDS}
+        first = self._said.setdefault((record.name, record.getMessage()), record.created)
+        return first == record.created
 
 
 def _not_displayed(record: logging.LogRecord) -> bool:

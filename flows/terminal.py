@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 CONFIG = PROJECT / "config" / "flights.yaml"
 EVENTS = PROJECT / "config" / "events.yaml"
 _PIPE_WIDTH = 160
+_PATIENCE_SECONDS = 20.0
 
 # What every command line takes.
 ConfigFile = Annotated[
@@ -209,17 +211,25 @@ class Outcome:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process; after Ctrl-C and SIGTERM at once.
+    """End the process; after Ctrl-C and SIGTERM at once, else within half a minute.
 
-    Python would wait for every thread, and one that asks a source which does not answer may never end. What it leaves
-    is what a run that was killed leaves: the next one finishes or sweeps it.
+    Python would wait for every thread: one that asks a source which does not answer may never end, and Prefect's goes
+    on for minutes to tell events to a server that is gone. What it leaves is what a run that was killed leaves: the
+    next one finishes or sweeps it.
     """
     if code in (INTERRUPTED, TERMINATED):
-        atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            Output(stream).flush()
-        os._exit(code)
+        _end(code)
+    late = threading.Timer(_PATIENCE_SECONDS, _end, (code,))
+    late.daemon = True
+    late.start()
     raise SystemExit(code)
+
+
+def _end(code: int) -> NoReturn:
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        Output(stream).flush()
+    os._exit(code)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from dataflow.lake.seams import Seam, reach
 from dataflow.model import RuleResult, RunReport, StageReport
 from dataflow.quality.findings import findings, see_rows
 from tasks.naming import slug, title
+from tasks.patience import lose_patience, warn
 from tasks.states import final_state, why
 
 logger = get_logger("prefect.dataflow")
@@ -36,13 +37,16 @@ def show(report: RunReport) -> None:
         return
     flow_run = FlowRunContext.get()
     flow_run_id = flow_run.flow_run.id if flow_run and flow_run.flow_run else None
+    failed: dict[str, Exception] = {}
     with get_client(sync_client=True) as client:  # one for all, and closed: `Artifact.create` leaves one open each
         for artifact in artifacts(report):
             try:
                 client.create_artifact(_request(artifact, flow_run_id))
                 reach(Seam.ARTIFACT_WRITTEN, str(artifact.key))
             except Exception as error:
-                logger.warning("The artifact %s could not be made: %s", artifact.key, error)
+                lose_patience(error)
+                failed[str(artifact.key)] = error
+    warn("The artifact {} could not be made", failed)
 
 
 def _request(artifact: Artifact, flow_run_id: UUID | None) -> ArtifactCreate:

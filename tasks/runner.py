@@ -24,6 +24,7 @@ from tasks.artifacts import show
 from tasks.call import Call
 from tasks.console import hush
 from tasks.naming import title
+from tasks.patience import lose_patience, patience
 from tasks.states import final_state
 from tasks.steps import StepFuture, task_for
 from tasks.threads import Threads
@@ -37,7 +38,7 @@ class _Outcome:
     """How the engine's part of a run went, whatever becomes of Prefect's."""
 
     report: RunReport | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
     def take(self, live: Callable[[], RunReport]) -> State[None]:
         try:
@@ -45,6 +46,11 @@ class _Outcome:
         except Exception as error:
             self.error = error
             return Failed(message=str(error))
+        except BaseException as error:
+            # Somebody wants it to end: Prefect is told so, where it listens.
+            self.error = error
+            lose_patience()
+            raise
         return final_state(self.report)
 
 
@@ -80,8 +86,10 @@ class PrefectRunner:
         Errors: what ``body`` raises, unchanged; ConfigError where Prefect cannot be reached, or
         where a watermark block was edited.
         """
-        if FlowRunContext.get() is not None:
-            return self._live(run, body)
+        with patience():
+            return self._live(run, body) if FlowRunContext.get() is not None else self._as_flow(run, body)
+
+    def _as_flow(self, run: RunContext, body: Callable[[], RunReport]) -> RunReport:
         hush()
         outcome = _Outcome()
         token = _under_way.set(lambda: outcome.take(lambda: self._live(run, body)))

@@ -17,6 +17,7 @@ from dataflow.engine.runner import RunContext
 from dataflow.errors import ConfigError, DataFlowError
 from dataflow.lake.seams import Seam, reach
 from tasks.naming import slug
+from tasks.patience import lose_patience, warn
 
 logger = get_logger("prefect.dataflow")
 
@@ -32,6 +33,7 @@ def mirror(run: RunContext, known: Mapping[str, str] | None = None) -> dict[str,
     Errors: ConfigError for a block in which a person edited anything else, or that belongs to another pipeline.
     """
     settled: dict[str, str] = {}
+    failed: dict[str, Exception] = {}
     for source, mark in _marks(run, over=known is not None).items():
         granted = mark.get("wish", "")
         wanted = _wanted(run.pipeline, source, run.lake_uri, mark)
@@ -49,7 +51,9 @@ def mirror(run: RunContext, known: Mapping[str, str] | None = None) -> dict[str,
                 raise
             logger.warning("%s", error)
         except Exception as error:
-            logger.warning("The block watermark/%s could not be brought up to date: %s", name, error)
+            lose_patience(error)
+            failed[name] = error
+    warn("The block watermark/{} could not be brought up to date", failed)
     return settled
 
 

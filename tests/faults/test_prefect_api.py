@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from dataflow.errors import ConfigError, DataFlowError
 from dataflow.lake.seams import Seam, watch
+from tasks.artifacts import artifacts
+from tests.conftest import ROOT
 from tests.faults.flow_runs import ended
 from tests.faults.harness import Case
 from tests.faults.kills import CleanRuns
@@ -21,12 +25,7 @@ from tests.faults.sample import parameters
 from tests.faults.soundness import assert_equal, assert_sound
 from tests.services.proxy import Proxy, Rule, proxied
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.prefect,
-    # Prefect's client leaves the socket of a request that failed to the garbage collector.
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.faults, pytest.mark.prefect]
 AWAY_SECONDS = 3.0
 GOT_OVER = [
     Rule("503", every=6, first=2),
@@ -122,6 +121,49 @@ def test_an_api_that_comes_back_is_waited_for_with_the_retries_that_prefect_has(
     assert_sound(case)
     assert "Completed" == ended("runways", report.run_id)[0]
     assert "skipped" == case.run().state
+
+
+def test_an_api_that_is_gone_is_waited_for_once(clean: CleanRuns, proxy: Proxy, case: Case):
+    """Each artifact would have the client's retries for itself."""
+    proxy.obey(Rule("refused", path="/artifacts"))
+
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 2}):
+        report = case.run()
+
+    assert len(artifacts(report)) + 2 == proxy.happened["refused"]
+    assert ("completed", "Completed") == (report.state, ended("runways", report.run_id)[0])
+    assert_equal(clean("runways", 0, 1).tables, case.lake)
+
+
+def test_who_interrupts_a_run_whose_api_is_gone_does_not_wait_for_it(proxy: Proxy, case: Case):
+    def go(reached: Seam, what: str) -> None:
+        if reached is Seam.STAGE_STAGED:
+            proxy.obey(Rule("refused"))
+            signal.raise_signal(signal.SIGINT)
+
+    unwatch = watch(go)
+    try:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}), pytest.raises(KeyboardInterrupt):
+            case.run()
+    finally:
+        unwatch()
+    assert 1 == proxy.happened["refused"]
+    proxy.obey()
+
+    assert case.run().state in ("completed", "skipped")
+    assert_sound(case)
+
+
+def test_the_command_line_ends_though_prefect_does_not_take_its_events(proxy: Proxy, tmp_path: Path):
+    """It tries for seven seconds with each of some eighty."""
+    proxy.obey(Rule("refused", path="/events"))
+    command = [sys.executable, "flows/etl.py", "--lake", str(tmp_path / "lake")]
+
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
+
+    assert 0 == ended.returncode, ended.stderr
+    assert "flights completed" in ended.stdout
+    assert 1 == ended.stderr.count("Unable to connect to 'ws://")
 
 
 def test_an_api_that_is_gone_at_the_start_is_said(proxy: Proxy, case: Case):

@@ -200,6 +200,24 @@ def test_a_full_disk_costs_the_lines_and_is_told_once(capsys: pytest.CaptureFixt
     )
 
 
+def test_what_a_library_says_over_and_over_is_one_line_in_ten_minutes(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    start_logging(file=file)
+    now = [1000.0]
+    monkeypatch.setattr("time.time", lambda: now[0])
+
+    for seconds in (0, 7, 7, 600):
+        now[0] += seconds
+        logging.getLogger("prefect.events.clients").warning("Unable to connect to %s", "ws://away")
+        logging.getLogger("prefect.events.clients").warning("Unable to connect to %s", f"ws://{now[0]}")
+        logging.getLogger("shop").warning("ours")
+
+    said = [message for _, _, message in lines(capsys.readouterr().err)]
+    assert (2, 4, 4) == (said.count("Unable to connect to ws://away"), said.count("ours"), len({*said}) - 2)
+    assert said == [message for _, _, message in lines(file.read_text())]
+
+
 def test_what_prefect_sets_up_later_leaves_ours_alone(file: Path):
     script = f"""
 import logging

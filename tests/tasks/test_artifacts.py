@@ -237,8 +237,5 @@ def test_artifacts_that_prefect_does_not_take_cost_a_warning_only(caplog: pytest
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
         show(made())
 
-    assert [
-        "flights-report",
-        "flights-efficiency",
-        "flights-flights-gate",
-    ] == [str(record.args[0]) for record in caplog.records if "could not be made" in record.msg]  # type: ignore[index]
+    (said,) = caplog.messages
+    assert said.startswith("The artifact flights-report (and 2 more) could not be made: ")
