@@ -20,6 +20,7 @@ class Run:
 
     timing: Timing
     peak_mb: float
+    """The most that was resident: anonymous memory, and 170 MB of libraries. Inputs are read, not mapped."""
     read_mb: float | None = None
     """What it asked the operating system for, from files or from what is kept of them in memory; None where nobody looked."""
     answer: Any = None

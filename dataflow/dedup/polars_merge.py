@@ -79,7 +79,8 @@ class PolarsMerge(Strategy):
         """The winners among the rows of one key are added, and the table's row goes where it loses.
 
         Nulls: a row with a null in its key meets no other and is added.
-        Memory: key, ``sort_by`` and two numbers for each row of the batch, and the texts of tied rows.
+        Memory: key, ``sort_by`` and two numbers for each row of the batch where there is a table, else for each row whose
+        key comes more than once; and the texts of tied rows.
         Errors: ConfigError for a key or ``sort_by`` that cannot be compared; StageFailed for a table that holds a key
         twice.
         """
@@ -87,7 +88,7 @@ class PolarsMerge(Strategy):
         given_way = batch.lost()
         if table is None:
             return Settled(batch.without(given_way), batch.told(given_way), notes=batch.notes)
-        met = batch.met(table)
+        met = batch.met(table, given_way)
         beaten = met.filter(pl.col(REASON).is_not_null())
         gone = pl.concat([given_way, beaten.select(given_way.columns)])
         replaced = met.filter(pl.col(REASON).is_null()).select(TABLE_ROW)
@@ -95,6 +96,8 @@ class PolarsMerge(Strategy):
 
 
 _NUMBER, _TOLD = "_merge_number", "_merge_told"
+PART_ROWS = 1 << 25
+"""Keys that come more than once are looked for among so many rows at a time; 16 bytes each are held for that."""
 _SAMPLE = 100_000
 """Rows of the table and of the batch that are looked at as a whole, to find the columns in which they differ."""
 
@@ -115,7 +118,10 @@ class _Batch:
         compared = [comparable("dedup_key", column, schema, self._held) for column in self.key]
         compared += [comparable("sort_by", column, schema, self._held) for column in order]
         self._number = pl.struct(self.key).hash().alias(_NUMBER)
-        self._known = self._rows.drop_nulls(self.key).select(PLACE, *self._ids, *compared).collect()
+        self._keyed = self._rows.drop_nulls(self.key).select(PLACE, *self._ids, *compared)
+        if table is not None:
+            self._known = self._keyed.collect()
+            self._keyed = self._known.lazy()
         self._telling: Sequence[str] = ()
         self.notes: tuple[str, ...] = ()
         """What a reader of the report should know, once ``lost`` has looked."""
@@ -127,28 +133,43 @@ class _Batch:
         return f"{came} more than once; resolved by {by}keep {self._ranking.keep}, ties by {self._ranking.ties}"
 
     def lost(self) -> pl.DataFrame:
-        """The rows that are not the best of their key in the batch, with ``REASON``; the best alone are known then."""
-        key = list(self.key)
-        # By a number first: most keys come once.
-        alike = self._known.filter(self._number.is_duplicated())
-        often = alike.group_by(key).len().filter(pl.col("len") > 1)
+        """The rows that are not the best of their key in the batch, with ``REASON``."""
+        size = int(self._keyed.select(pl.len()).collect().item())
+        parts = max(1, -(-size // PART_ROWS))
+        found = [self._lost_of(rivals) for part in range(parts) if (rivals := self._rivals(part, parts)) is not None]
+        often = sum(keys for _, keys in found)
+        if not often:
+            return self._told(self._keyed.clear().collect())
+        self.notes = (self._resolved(often),)
+        return self._told(pl.concat(lost for lost, _ in found))
+
+    def _rivals(self, part: int, parts: int) -> pl.DataFrame | None:
+        """The rows of a part of all keys whose number comes more than once: most keys come once."""
+        number = pl.col(_NUMBER)
+        told = self._keyed.select(self._number).filter(number % parts == part).collect()[_NUMBER].sort(in_place=True)
+        often = told.filter(told == told.shift()).unique().to_frame()
         if not often.height:
-            return self._told(self._known.clear())
-        self.notes = (self._resolved(often.height),)
-        rivals = self._known.join(often, on=key, how="semi")
+            return None
+        numbered = self._keyed.with_columns(self._number)
+        return numbered.join(often.lazy(), on=_NUMBER, how="semi").drop(_NUMBER).collect()
+
+    def _lost_of(self, alike: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+        """Of rows that may have rivals, those that are not the best of their key; and how many keys come more than once."""
+        key = list(self.key)
+        often = alike.group_by(key).len().filter(pl.col("len") > 1)
+        rivals = alike.join(often, on=key, how="semi")
         if self._ranking.ties == "content":
             tied = rivals.filter(pl.len().over([*key, *self._ranking.order]) > 1)
             rivals = rivals.join(texts(self._rows, tied, [PLACE], self._content), on=PLACE, how="left")
         best = self._ranking.best(rivals, key)
-        lost = rivals.join(best, on=PLACE, how="anti")
-        self._known = self._known.join(lost, on=PLACE, how="anti")
-        return self._told(lost)
+        return rivals.join(best, on=PLACE, how="anti").select(alike.columns), often.height
 
     def _told(self, lost: pl.DataFrame) -> pl.DataFrame:
         return lost.select(PLACE, *self._ids, *self.key, pl.lit("duplicate in the batch").alias(REASON))
 
-    def met(self, table: pl.LazyFrame) -> pl.DataFrame:
-        """The rows whose key the table has, with the number of that row, and ``REASON`` where they give way to it."""
+    def met(self, table: pl.LazyFrame, lost: pl.DataFrame) -> pl.DataFrame:
+        """The rows but those ``lost`` whose key the table has, with the number of that row, and ``REASON`` where they give way to it."""
+        self._known = self._known.join(lost, on=PLACE, how="anti")
         met = self._known.join(self._near(table), on=list(self.key)).with_columns(self._ranking.by_order())
         _check_once(met, self.key)
         tied = met.filter(pl.col(REASON) == "")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from dataflow.engine.job import StageJob
 from dataflow.lake.errors import storage_errors
+from dataflow.lake.filesystem import names_in
 from dataflow.lake.lake import Lake
-from dataflow.quality.data_docs import build_data_docs, newest
+from dataflow.quality.data_docs import MOST, build_data_docs, newest
 
 FOLDER = "_quality"
 _SITE, _RESULTS = "data_docs", "results"
@@ -34,16 +36,33 @@ def update_docs(lake: Lake, pipeline: str) -> str:
     """
     site = _folder(lake, pipeline, _SITE)
     with storage_errors(lake.uri):
-        build_data_docs(_results(lake, pipeline, newest(site, lake.fs)), site, lake.fs)
+        names = _listed(lake, pipeline)
+        build_data_docs(_results(lake, names, newest(site, lake.fs)), site, lake.fs)
+        for name in _outdated(names):
+            lake.fs.rm_file(name)
     return f"{lake.uri}/{FOLDER}/{pipeline}/{_SITE}/index.html"
 
 
-def _results(
-    lake: Lake, pipeline: str, since: datetime | None
-) -> Iterator[tuple[str, str, datetime, Mapping[str, Any]]]:
+def _listed(lake: Lake, pipeline: str) -> list[str]:
+    """Where results are kept, oldest first."""
     folder = _folder(lake, pipeline, _RESULTS)
-    names: list[str] = lake.fs.ls(folder, detail=False) if lake.fs.exists(folder) else []
-    for name in sorted(names):
+    return [f"{folder}/{name}" for name in sorted(names_in(lake.fs, folder))] if lake.fs.exists(folder) else []
+
+
+def _outdated(names: Sequence[str]) -> Iterator[str]:
+    """Results that have no page any more."""
+    told = Counter[str]()
+    for name in reversed(names):
+        stage = name.rsplit("/", 1)[-1].split("-", 1)[1].split(".", 1)[0]
+        told[stage] += 1
+        if told[stage] > MOST:
+            yield name
+
+
+def _results(
+    lake: Lake, names: Sequence[str], since: datetime | None
+) -> Iterator[tuple[str, str, datetime, Mapping[str, Any]]]:
+    for name in names:
         # Those of the newest second again: more than one batch may be judged in it, and a page is written once.
         if since is None or name.rsplit("/", 1)[-1] >= f"{since:{_STAMP}}":
             try:

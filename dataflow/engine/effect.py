@@ -36,18 +36,18 @@ class Effect:
         return counts.model_copy(update={**done, "unchanged": self.unchanged})
 
 
-def take_effect(
-    writing: Writing, rows: pl.LazyFrame, settled: Settled, before: Snapshot | None, *, anew: bool
-) -> Effect:
-    """Stage what ``settled`` says of ``rows`` to the table as it was ``before``; ``anew`` where nothing of it stays."""
+def take_effect(writing: Writing, settled: Settled, before: Snapshot | None, *, anew: bool) -> Effect:
+    """Stage what ``settled`` says to the table as it was ``before``; ``anew`` where nothing of it stays.
+
+    The rows that were given to be settled are counted by whoever gave them, as ``settled``.
+    """
     job = writing.job
     writing.notes.extend(settled.notes)
-    writing.count("settled", rows)
     writing.sink(settled.added)
     if settled.dropped is not None:
-        writing.sink_aside("duplicates", settled.dropped)
+        writing.sink_aside("duplicates", settled.dropped, later=True)
     if settled.changes is not None:
-        writing.sink_aside("changes", settled.changes)
+        writing.sink_aside("changes", settled.changes, later=True)
     replaced = _replaced(job, settled, before)
     if settled.rewritten is not None:
         writing.sink(settled.rewritten, role="carried")

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from dataflow.engine.replacing import MANY_SMALL, SMALL_BYTES
 from dataflow.lake.commit import TableChange, publish_change
-from dataflow.lake.lake import Lake
+from dataflow.lake.lake import ActiveFile, Lake, Snapshot
 from dataflow.lake.lease import HeldLease
+from dataflow.lake.naming import unit_id_of
 from dataflow.lake.seams import Seam, reach
 from dataflow.lake.staging import Target, stage
 from dataflow.lake.state import Judgement
@@ -71,14 +73,18 @@ def record_history(lake: Lake, lease: HeldLease) -> int:
 def _append(lake: Lake, lease: HeldLease, table: str, told: Sequence[Judgement]) -> None:
     # Entries are numbered by their journal; one that was begun anew starts again from nothing.
     app = f"{table}@{lease.pipeline}@{lease.journal_id}"
+    unit = Unit(stage=table, partition=(("pipeline", lease.pipeline),))
     with lake.newest(table) as handle:
         known = (handle.transaction_version(app) if handle is not None else None) or 0
+        before = lake.loaded(handle, table) if handle is not None else None
     new = [j for j in told if j.seq > known]
     if not new:
         return
-    rows = [row for judgement in new for row in _ROWS[table](lease.pipeline, judgement)]
-    target = Target(table, Unit(stage=table, partition=(("pipeline", lease.pipeline),)), lease.run_id)
-    sink = stage(lake, pl.LazyFrame(rows, schema=SCHEMAS[table]), target)
+    frames = [pl.LazyFrame([r for j in new for r in _ROWS[table](lease.pipeline, j)], schema=SCHEMAS[table])]
+    folded = _foldable(before, unit) if before is not None else ()
+    if before is not None and folded:
+        frames.insert(0, lake.scan(before, folded))
+    sink = stage(lake, pl.concat(frames, how="diagonal"), Target(table, unit, lease.run_id))
     pl.collect_all([sink.plan])
     adds = sink.files()
     reach(Seam.HISTORY_STAGED, table)
@@ -92,9 +98,16 @@ def _append(lake: Lake, lease: HeldLease, table: str, told: Sequence[Judgement])
         pipeline=lease.pipeline,
         table_schema=sink.table_schema,
         adds=adds,
+        removes=tuple(file.path for file in folded),
     )
     publish_change(lake, change, lease.lock)
     reach(Seam.HISTORY_PUBLISHED, table)
+
+
+def _foldable(before: Snapshot, unit: Unit) -> Sequence[ActiveFile]:
+    """The pipeline's small files where they are many: each run adds one, and each costs whoever reads the history."""
+    small = [file for file in before.files if file.size_bytes <= SMALL_BYTES and unit_id_of(file.path) == unit.id]
+    return small if len(small) >= MANY_SMALL else ()
 
 
 def _about(pipeline: str, judgement: Judgement) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from dataflow.engine.job import BATCH_ID, QUARANTINE, StageJob, is_system
+from dataflow.engine.routes import sink_broken, sink_routed
 from dataflow.engine.writing import Writing
 from dataflow.errors import ConfigError, SourceCorrupt
 from dataflow.model import ROW_ID, ROWS_PER_FILE, SOURCE_FILE, Manifest, RowCounts
@@ -48,9 +49,8 @@ def _stage(job: StageJob, planned: PlannedUnit, writing: Writing, raw: pl.LazyFr
         pl.lit(job.started_at, pl.Datetime("us", "UTC")).alias("_ingested_at"),
         pl.lit(planned.record.name).alias(SOURCE_FILE),
     )
-    readable = writing.sink_broken(numbered)
-    writing.count("read", readable)
-    writing.sink_routed(readable)
+    readable = sink_broken(writing, numbered)
+    sink_routed(writing, writing.counting("read", readable))
     writing.collect()
 
 

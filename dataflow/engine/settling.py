@@ -9,6 +9,7 @@ import polars as pl
 
 from dataflow.dedup import REASON, TABLE_ROW
 from dataflow.engine.effect import Effect, scan_table, take_effect
+from dataflow.engine.routes import look_aside_by_rules, sink_aside_by_rules
 from dataflow.engine.writing import Writing
 from dataflow.errors import ConfigError
 
@@ -35,14 +36,18 @@ def settle(
             stage=job.stage.name,
             column=taken[0],
         )
-    rows = writing.sink_aside_by_rules(produced)
-    if not job.repeatable:
-        # Asked twice, a function may give its rows in another order, or other rows.
-        rows = writing.written_down(rows)
+    # Asked twice, a function may give its rows in another order, or other rows.
+    again = job.repeatable
+    rows = look_aside_by_rules(writing, produced) if again else _written_down(writing, produced)
+    writing.count_now("settled", rows)
     head = None if anew else job.lake.head(job.stage.name)
     before = job.lake.snapshot(head) if head else None
     table = scan_table(job, before) if before and before.files and going is None else None
     settled = strategy.settle(rows, table, everything)
     if going is not None:
         settled = replace(settled, replaced=going)
-    return take_effect(writing, rows, settled, before, anew=anew)
+    return take_effect(writing, settled, before, anew=anew)
+
+
+def _written_down(writing: Writing, produced: pl.LazyFrame) -> pl.LazyFrame:
+    return writing.written_down(sink_aside_by_rules(writing, produced))

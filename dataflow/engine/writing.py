@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 
-from dataflow.engine.job import BATCH_ID, QUARANTINE_ID, READABLE, StageJob, side_table
+from dataflow.engine.job import BATCH_ID, StageJob, side_table
+from dataflow.engine.passing import Count
 from dataflow.errors import StageFailed
 from dataflow.lake.errors import storage_errors
 from dataflow.lake.schema import from_json
@@ -20,7 +21,6 @@ from dataflow.lake.snapshot import ActiveFile
 from dataflow.lake.staging import Sink, Target, stage
 from dataflow.model import Deletion, DeletionVector, FileRole, Manifest, RowCounts, StagedFile, Unit
 from dataflow.plan import PlannedUnit
-from dataflow.sources import BROKEN, LINE, RAW
 
 
 @dataclass
@@ -42,6 +42,8 @@ class Writing:
     """Places of the files that list dead rows."""
     _measures: dict[str, pl.LazyFrame] = field(default_factory=dict[str, pl.LazyFrame])
     _values: dict[str, Any] = field(default_factory=dict[str, Any])
+    _counts: dict[str, Count] = field(default_factory=dict[str, Count])
+    _later: list[tuple[Sink, Callable[[], bool]]] = field(default_factory=list[tuple[Sink, Callable[[], bool]]])
     _scratch: Sink | None = None
     _begun: list[Sink] = field(default_factory=list[Sink])
     _given_up: list[Sink] = field(default_factory=list[Sink])
@@ -63,51 +65,15 @@ class Writing:
         if role != "carried":
             self.schemas[sink.target.table] = sink.table_schema
 
-    def sink_routed(self, frame: pl.LazyFrame) -> None:
-        """Stage the good rows of ``frame``, and beside them those that the gate's rules set aside."""
-        self.sink(self.sink_aside_by_rules(frame))
+    def sink_later(
+        self, frame: pl.LazyFrame, table: str, role: FileRole = "side", needed: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Stage ``frame`` by a plan of its own when the rest is written, if it is ``needed`` then.
 
-    def sink_aside_by_rules(self, frame: pl.LazyFrame) -> pl.LazyFrame:
-        """Stage the rows that the gate's rules set aside, and those that they repair as they were; return the good ones."""
-        job = self.job
-        routed = job.routed(frame)
-        if routed.quarantined is not None:
-            aside = routed.quarantined
-            if job.stage.kind == "source":
-                # So that the table has a place for what could not be read.
-                aside = aside.with_columns(pl.lit(None, pl.Int64).alias(LINE), pl.lit(None, pl.String).alias(RAW))
-            self.sink(self._numbered(aside), side_table(job.stage.name, "quarantine"), "side")
-        for what, rows in (("dropped", routed.dropped), ("repaired", routed.repaired)):
-            if rows is not None:
-                self.sink(rows, side_table(job.stage.name, what), "side")
-        return routed.good
-
-    def sink_broken(self, frame: pl.LazyFrame) -> pl.LazyFrame:
-        """Stage the rows of ``frame`` that could not be read; return the others."""
-        if BROKEN not in frame.collect_schema():
-            return frame
-        why = pl.col(BROKEN)
-        told = (
-            pl.concat_list(pl.lit(READABLE)).alias("_rules"),
-            why.alias("_reason"),
-            pl.lit(self.job.started_at, pl.Datetime("us", "UTC")).alias("_quarantined_at"),
-            pl.col(LINE).cast(pl.Int64),
-            pl.col(RAW).cast(pl.String),
-        )
-        # Polars reads what is below once for both, but only where neither filter can be pushed past this.
-        shared = frame.map_batches(_same, predicate_pushdown=False, projection_pushdown=False, streamable=True).cache()
-        kept = [c for c in frame.collect_schema() if c not in (BROKEN, LINE, RAW)]
-        broken = self._numbered(shared.filter(why.is_not_null()).select(*kept, *told), "broken-")
-        self.sink(broken, side_table(self.job.stage.name, "quarantine"), "broken")
-        return shared.filter(why.is_null()).select(kept)
-
-    def _numbered(self, aside: pl.LazyFrame, mark: str = "") -> pl.LazyFrame:
-        """Give quarantined rows a name of their own, by which they are found when they are sent again."""
-        begins = f"{self.job.plan.batch_id}/{self.planned.unit.id}/{mark}"
-        number = pl.col(QUARANTINE_ID).cast(pl.String)
-        return aside.with_row_index(QUARANTINE_ID).with_columns(
-            pl.concat_str(pl.lit(begins), number).alias(QUARANTINE_ID)
-        )
+        Of rows that two plans of one pass share, Polars keeps in memory what the slower has not taken yet.
+        """
+        self.sink(frame, table, role)
+        self._later.append((self.sinks.pop(), needed))
 
     def written_down(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """``frame`` from files that are forgotten later, so that it is computed once however often it is read."""
@@ -126,10 +92,14 @@ class Writing:
             self._delete([self._scratch])
             self._scratch = None
 
-    def sink_aside(self, what: str, frame: pl.LazyFrame) -> None:
-        """Stage ``frame`` in a side table."""
-        batch = pl.lit(self.job.plan.batch_id).alias(BATCH_ID)
-        self.sink(frame.with_columns(batch), side_table(self.job.stage.name, what), "side")
+    def sink_aside(self, what: str, frame: pl.LazyFrame, *, later: bool = False) -> None:
+        """Stage ``frame`` in a side table; ``later``: by a plan of its own."""
+        told = frame.with_columns(pl.lit(self.job.plan.batch_id).alias(BATCH_ID))
+        table = side_table(self.job.stage.name, what)
+        if later:
+            self.sink_later(told, table)
+        else:
+            self.sink(told, table, role="side")
 
     def sink_ledger(self, what: str, frame: pl.LazyFrame) -> None:
         """Stage ``frame`` in a ledger, under a unit of its own: it stays when the rows' unit is written anew."""
@@ -155,24 +125,38 @@ class Writing:
         return sum(f.rows for f in self.files if f.role == "carried" and f.table == self.job.stage.name)
 
     def count(self, name: str, frame: pl.LazyFrame) -> None:
+        """Count the rows beside the sinks: of what is not streamed into one of them."""
         self._measures[name] = frame.select(pl.len().alias(name))
+
+    def count_now(self, name: str, frame: pl.LazyFrame) -> None:
+        """Count the rows in a look of their own, which reads next to nothing of them."""
+        self._values[name] = frame.select(pl.len()).collect().item()
+
+    def counting(self, name: str, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """``frame``, the rows of which are counted on their way into a sink; for one plan."""
+        self._counts[name] = Count()
+        return self._counts[name].over(frame)
 
     def maximum(self, name: str, frame: pl.LazyFrame, column: str) -> None:
         self._measures[name] = frame.select(pl.col(column).max().alias(name))
 
     def collect(self) -> None:
-        """Run what was planned since the last collect, in one pass over what it reads."""
+        """Run what was planned since the last collect: in one pass over what it reads, but for what is written later."""
         plans = [sink.plan for sink in self.sinks]
         results = pl.collect_all([*plans, *self._measures.values()])
+        for sink, needed in self._later:
+            if needed():
+                sink.plan.collect()
         reach(Seam.ROWS_WRITTEN, self.job.stage.name)
         for name, frame in zip(self._measures, results[len(plans) :], strict=True):
             self._values[name] = frame.item()
-        for sink in self.sinks:
+        self._values |= {name: count.rows for name, count in self._counts.items()}
+        for sink in [*self.sinks, *(sink for sink, _ in self._later)]:
             files = sink.files()
             self.files.extend(files)
             if sink.target.fixed and files:
                 self._check_partition(files, sink.target.fixed)
-        self.sinks, self._measures = [], {}
+        self.sinks, self._later, self._measures, self._counts = [], [], {}, {}
 
     def _check_partition(self, files: Sequence[StagedFile], fixed: Mapping[str, str | None]) -> None:
         """Read back what was written: the log is going to say that every row is of this partition."""
@@ -205,6 +189,7 @@ class Writing:
         self.discard()
         self._given_up = list(self._begun)
         self.sinks, self.files, self.schemas, self._measures = [], [], {}, {}
+        self._later, self._counts = [], {}
         self.deletes, self.seen, self._vectors = {}, {}, []
 
     def discard(self) -> None:
@@ -277,7 +262,3 @@ def _instant(value: Any) -> datetime | None:
     if not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-
-
-def _same(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows

@@ -46,6 +46,13 @@ def sizes_of(files: FileSystem, places: Sequence[str]) -> list[int | None]:
     return sizes
 
 
+def names_in(files: FileSystem, folder: str) -> list[str]:
+    """Names of what lies in ``folder``. Errors: FileNotFoundError where there is no such folder."""
+    if "file" not in files.protocol:
+        return [place.rstrip("/").rsplit("/", 1)[-1] for place in files.ls(folder, detail=False)]
+    return os.listdir(folder)
+
+
 def paths_under(files: FileSystem, root: str) -> set[str]:
     """Paths of all files below the folder ``root``, as seen from there."""
     if "file" not in files.protocol:

@@ -19,17 +19,17 @@ from itertools import chain
 from typing import Any, Literal
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 from pydantic import ValidationError
 
 from dataflow.errors import CommitConflict, LakeCorrupt, LakeError, LeaseLost
-from dataflow.lake.commit import Lock
 from dataflow.lake.errors import persistently, storage_errors
-from dataflow.lake.journal_log import LOG_KEPT, JournalLog
+from dataflow.lake.journal_log import KEPT, JournalLog
 from dataflow.lake.journal_log import TABLE as TABLE
 from dataflow.lake.lake import ActiveFile, Lake
+from dataflow.lake.lock import Lock
 from dataflow.lake.schema import to_delta
 from dataflow.lake.seams import Seam, reach
 from dataflow.model import Frozen
@@ -63,7 +63,11 @@ SCHEMA = pl.Schema(
 )
 _PATH = "_path"
 _ARCHIVE_AFTER = 64
+_SMALL_BYTES = 1 << 20
+"""Archived files are written together into one of at least this size: each that there is costs whoever opens the journal."""
 _ATTEMPTS = 20
+_NO_CHECKPOINT = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+"""What delta-rs would forget with one of its own stays for good."""
 _CHECKPOINT_EVERY = 100
 """A run of many entries archives them when it ends; whoever opens the journal before reads all commits since."""
 
@@ -175,7 +179,7 @@ class Journal:
         if (stamped.seq + 1) % _CHECKPOINT_EVERY == 0:
             # The entry is written: a checkpoint that fails makes readers slower, nothing else.
             with suppress(DeltaError, OSError, LakeError):
-                self.lake.open(TABLE).create_checkpoint()
+                self._log.tidy()
 
     def _settle(self, written: Sequence[AddAction], commit: Callable[[], None]) -> None:
         """Commit files, or take them away again where another run's commit came in between."""
@@ -198,9 +202,8 @@ class Journal:
         # one with an older number would be taken for archived.
         properties = CommitProperties(max_commit_retries=0, app_transactions=[lock.transaction])
         if handle is not None:
-            handle.create_write_transaction(
-                actions, "append", handle.schema(), ["archived"], commit_properties=properties
-            )
+            options: dict[str, Any] = {"commit_properties": properties, "post_commithook_properties": _NO_CHECKPOINT}
+            handle.create_write_transaction(actions, "append", handle.schema(), ["archived"], **options)
             return
         try:
             create_table_with_add_actions(
@@ -210,7 +213,7 @@ class Journal:
                 mode="error",
                 partition_by=["archived"],
                 name=TABLE,
-                configuration={"delta.logRetentionDuration": LOG_KEPT},
+                configuration=KEPT,
                 storage_options=self.lake.storage_options or None,
                 commit_properties=properties,
             )
@@ -261,6 +264,8 @@ class Journal:
         assert handle is not None, "the lease that archives is an entry"
         lock.hold(handle)
         small = [f for f in self._log.files.values() if not _is_archived(f)]
+        before = [f for f in self._log.files.values() if _is_archived(f) and f.size_bytes < _SMALL_BYTES]
+        folded = before if len(before) > _ARCHIVE_AFTER else []
         old = self._current()
         # Made of the very entries that go: one that came later must not be taken for part of them.
         stamped = [
@@ -268,17 +273,16 @@ class Journal:
         ]
         # A checkpoint says nothing that the entries before it do not, and each is as large as all that there is.
         told = [entry for entry in old if entry.kind != "checkpoint"]
-        written = [self._write(told, archived=True), self._write(stamped, archived=False)]
+        earlier = _in_order(self._read([f.path for f in folded]).values())
+        written = [self._write([*earlier, *told], archived=True), self._write(stamped, archived=False)]
         now = int(time.time() * 1000)
-        gone = [RemoveAction(f.path, True, now, f.size_bytes, dict(f.partition)) for f in small]
+        gone = [RemoveAction(f.path, True, now, f.size_bytes, dict(f.partition)) for f in (*small, *folded)]
         self._settle(written, lambda: self._commit(handle, [*written, *gone], lock))
         self._log.forget()
         reach(Seam.JOURNAL_ARCHIVED)
         # What is archived stays archived where cleaning fails: it is tried again after as many entries.
         with suppress(DeltaError, OSError):
-            handle = self.lake.open(TABLE)
-            handle.create_checkpoint()
-            handle.cleanup_metadata()
+            self._log.tidy()
         return True
 
 

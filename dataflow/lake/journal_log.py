@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import unquote
 
 import polars as pl
@@ -15,11 +16,11 @@ from dataflow.errors import CommitConflict, LakeError, TableMissing
 from dataflow.lake.lake import ActiveFile, Lake
 from dataflow.lake.log import Action, added
 from dataflow.lake.memory import mark_of
-from dataflow.lake.snapshot import snapshot_of
-from dataflow.model import TableVersion
+from dataflow.lake.snapshot import snapshot_of, version_of
 
 TABLE = "_journal"
-LOG_KEPT = "interval 1 hours"
+_KEPT = "interval 1 hours"
+KEPT = {"delta.logRetentionDuration": _KEPT, "delta.deletedFileRetentionDuration": _KEPT}
 """Nobody reads an older version of the journal; a log that is never cleaned makes every look into it slower."""
 _TRUSTED_SECONDS = 600
 """Far less than commits are kept for: within this time none can be gone that followed the one that was seen last."""
@@ -54,12 +55,21 @@ class JournalLog:
             handle = self._lake.open(TABLE)
         except TableMissing:
             return None
-        version = TableVersion(table=TABLE, uri=self._lake.table_uri(TABLE), version=handle.version())
-        snapshot = snapshot_of(handle, version)
+        snapshot = snapshot_of(handle, version_of(handle, TABLE, self._lake.table_uri(TABLE)))
         self.files, self.schema = {file.path: file for file in snapshot.files}, snapshot.schema
         self._handle = handle
         self._stand_at(handle.version(), asked_at)
         return handle
+
+    def tidy(self) -> None:
+        """Make a checkpoint, and delete what nobody reads any more: commits, and files that left the table long enough ago."""
+        handle = self._lake.open(TABLE)
+        # Before each checkpoint, which forgets them: what is killed in between is done again.
+        for path in handle.vacuum(dry_run=True):
+            with suppress(FileNotFoundError):
+                self._lake.fs.rm_file(self._lake.path(TABLE, path))
+        handle.create_checkpoint()
+        handle.cleanup_metadata()
 
     def forget(self) -> None:
         """Know nothing any more."""

@@ -16,7 +16,7 @@ import polars as pl
 from dataflow.errors import CommitConflict, LakeCorrupt
 from dataflow.lake.deletion_vectors import from_log, vector_path
 from dataflow.lake.errors import WAY_OUT, storage_errors
-from dataflow.lake.filesystem import FileSystem, read_all
+from dataflow.lake.filesystem import FileSystem, names_in, read_all
 from dataflow.model import DeletionVector
 
 Action = dict[str, Any]
@@ -97,8 +97,7 @@ class Log:
         return newest, parts.get(newest, [])
 
     def _names(self) -> list[str]:
-        places: list[str] = self.fs.ls(self.folder, detail=False)
-        return [place.rsplit("/", 1)[-1] for place in places]
+        return names_in(self.fs, self.folder)
 
     def _checkpointed(self, place: str) -> Iterable[tuple[str, DeletionVector]]:
         with self.fs.open(place, "rb") as file:

@@ -19,12 +19,16 @@ from dataflow.lake.snapshot import ActiveFile, statistics_of
 from dataflow.model import DeletionVector, StagedFile
 
 if TYPE_CHECKING:
-    from dataflow.lake.commit import Lock, TableChange
+    from dataflow.lake.commit import TableChange
+    from dataflow.lake.lock import Lock
 
 _FEATURE = "deletionVectors"
 _ENABLED = {"delta.enableDeletionVectors": "true"}
 _CHECKPOINT_EVERY = 10
-"""delta-rs writes one every hundred versions; to tell which rows are dead, all commits since are read."""
+"""To tell which rows are dead, all commits since are read by ourselves."""
+CHECKPOINTED = {"delta.checkpointInterval": "20"}
+"""Of its own accord delta-rs writes one every hundred versions, and whoever opens the table reads all commits since, a
+sixth of a millisecond each; but each holds all files of the table, and stays as long as the log is kept."""
 _IMPLIED = {2: ("appendOnly", "invariants"), 3: ("checkConstraints",), 4: ("changeDataFeed", "generatedColumns")}
 """Features that a table has by its writer version alone; from version 7 on it must list them."""
 

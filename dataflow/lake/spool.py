@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from dataflow.errors import CommitConflict, LakeCorrupt
 from dataflow.lake.errors import storage_errors
-from dataflow.lake.filesystem import read_all
+from dataflow.lake.filesystem import names_in, read_all
 from dataflow.lake.lake import Lake
 from dataflow.lake.pulls import Cut, Reach, Record, SpooledFile, as_json, as_schema, contents_of, files_of
 from dataflow.lake.schema import storable
@@ -44,6 +44,8 @@ class Spool:
         self.stage = stage
         self.folder = f"{FOLDER}/{pipeline}/{stage}"
         self._known: dict[str, SpooledFile] = {}
+        self._told: dict[int, Record] = {}
+        """Records that were read: what is written once stays as it is, and is asked for several times in a run."""
 
     @property
     def uri(self) -> str:
@@ -233,14 +235,17 @@ class Spool:
         wanted = list(range(whole, numbers[-1] + 1)) if numbers else []
         if lost := next((n for n in wanted if n not in numbers), None):
             raise self.corrupt(f"{lost:06d}.json", "it is gone")
-        places = [self._place(f"{n:06d}.json") for n in wanted]
+        unread = [n for n in wanted if n not in self._told]
         with storage_errors(self.uri):
-            contents = read_all(self.lake.fs, places)
-        return [self._parsed(n, content) for n, content in zip(wanted, contents, strict=True)]
+            contents = read_all(self.lake.fs, [self._place(f"{n:06d}.json") for n in unread])
+        self._told |= {n: self._parsed(n, content) for n, content in zip(unread, contents, strict=True)}
+        return [self._told[n] for n in wanted]
 
     def _read(self, number: int) -> Record:
-        with storage_errors(self.uri):
-            return self._parsed(number, self.lake.fs.cat_file(self._place(f"{number:06d}.json")))
+        if number not in self._told:
+            with storage_errors(self.uri):
+                self._told[number] = self._parsed(number, self.lake.fs.cat_file(self._place(f"{number:06d}.json")))
+        return self._told[number]
 
     def _parsed(self, number: int, content: bytes) -> Record:
         try:
@@ -253,8 +258,7 @@ class Spool:
 
     def _listed(self) -> list[str]:
         with storage_errors(self.uri), suppress(FileNotFoundError):
-            names: list[str] = self.lake.fs.ls(self._place(""), detail=False)
-            return [name.rstrip("/").rsplit("/", 1)[-1] for name in names]
+            return names_in(self.lake.fs, self._place(""))
         return []
 
     def _place(self, name: str) -> str:

@@ -17,6 +17,8 @@ from dataflow.quality.rules import SINGLE_ROWS, ValidationRule
 References = Mapping[str, pl.LazyFrame]
 Derive = Callable[[pl.LazyFrame], pl.LazyFrame]
 """Adds columns, each worked out from its row alone."""
+Part = Callable[[pl.LazyFrame, pl.Expr], tuple[pl.LazyFrame, pl.LazyFrame]]
+"""Gives the rows of a frame, and those of them of which the expression is true, for whoever takes these."""
 _BROKE, _STILL, _WAS, _FATE = "__gate_broke_{}", "__gate_still_{}", "__gate_was_{}", "__gate_fate"
 _QUARANTINED, _DROPPED, _REPAIRED, _GOOD = 3, 2, 1, 0
 
@@ -39,6 +41,7 @@ def route_rows(
     at: datetime,
     references: References | None = None,
     derive: Derive | None = None,
+    part: Part = lambda frame, _: (frame, frame),
 ) -> Routed:
     """Good rows, repaired where a rule says how, and those set aside: as they were, with every rule that they broke.
 
@@ -74,14 +77,15 @@ def route_rows(
     fate = reduce(lambda rest, one: pl.when(one[1]).then(one[0]).otherwise(rest), reversed(fates), pl.lit(_GOOD))
     parted = final.frame.with_columns(fate.cast(pl.UInt8).alias(_FATE))
     told = [final.as_was, *_told(routing, marked, final)]
+    onward, beside = part(parted, pl.col(_FATE) != _GOOD)
 
     def side(number: int, stamp: str) -> pl.LazyFrame:
         moment = pl.lit(at, pl.Datetime("us", "UTC")).alias(stamp)
         columns = [expr for group in told for expr in (group if isinstance(group, list) else [group])]
-        return parted.filter(pl.col(_FATE) == number).select(*columns, moment)
+        return beside.filter(pl.col(_FATE) == number).select(*columns, moment)
 
     return Routed(
-        parted.filter(pl.col(_FATE) <= _REPAIRED).select(final.columns),
+        onward.filter(pl.col(_FATE) <= _REPAIRED).select(final.columns),
         side(_QUARANTINED, "_quarantined_at") if routes & {"quarantine", "repair"} else None,
         side(_DROPPED, "_dropped_at") if "drop" in routes else None,
         side(_REPAIRED, "_repaired_at") if "repair" in routes else None,

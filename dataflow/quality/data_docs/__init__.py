@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -16,6 +18,8 @@ from dataflow.quality.data_docs.results import summary
 
 _INDEX = "index.json"
 _BATCHES = "batches"
+MOST = 200
+"""Batches of each stage that have a page. With all there ever were, the list of them alone would soon take longest of a run."""
 
 
 def build_data_docs(
@@ -26,7 +30,8 @@ def build_data_docs(
     Each batch is its stage, its id, when it was judged, and what Great Expectations'
     ``ExpectationSuiteValidationResult.to_json_dict()`` said. ``fs`` is a file system of fsspec that
     ``folder`` lies on, by default this machine's. Pages are never written twice: what is
-    handed over again costs nothing, and a site that was deleted comes back with all its results.
+    handed over again costs nothing, and a site that was deleted comes back with all its results. Of each stage the
+    newest ``MOST`` are kept.
 
     Errors: OSError where the folder cannot be written.
     """
@@ -45,8 +50,24 @@ def build_data_docs(
         new[page] = batch_page(stage, batch_id, at, result).encode()
         known[page] = {"stage": stage, "batch_id": batch_id, "judged_at": at, "page": page, **summary(result)}
     if new:
-        _write(fs, folder, {**_assets(), **new, **_index(known)})
+        listed = _latest(known)
+        _write(fs, folder, {**_assets(), **new, **_index(listed)})
+        for page in known.keys() - listed.keys():
+            with suppress(FileNotFoundError):
+                fs.rm_file(f"{folder}/{page}")
     return len(new)
+
+
+def _latest(known: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The newest batches of each stage."""
+    told, listed = Counter[str](), list[tuple[str, dict[str, Any]]]()
+    # Of one second, those come later that were added later.
+    in_order = sorted(known.items(), key=lambda each: str(each[1]["judged_at"]))
+    for page, batch in reversed(in_order):
+        told[batch["stage"]] += 1
+        if told[batch["stage"]] <= MOST:
+            listed.append((page, batch))
+    return dict(reversed(listed))
 
 
 def newest(folder: str, fs: Any = None) -> datetime | None:

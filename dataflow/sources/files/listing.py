@@ -136,8 +136,9 @@ def _told(
 ) -> list[Mapping[str, Any]]:
     named = {name: info for name, info in found.items() if not _is_passed_over(name, beginnings, ends)}
     if _is_local(fs):
-        # A link is what it leads to.
-        return [fs.info(name) for name in named if not fs.isdir(name)]
+        # A link is what it leads to; of all else the listing has told it.
+        told = ((name, info) for name, info in named.items() if not (info["islink"] and fs.isdir(name)))
+        return [fs.info(name) if info["islink"] else info for name, info in told if info["type"] != "directory"]
     # Asking an object store for each file takes a request or two for each.
     return [info for info in named.values() if info["type"] != "directory"]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from dataflow.dedup import TABLE_ROW, strategy_types
+from dataflow.dedup import TABLE_ROW, polars_merge, strategy_types
 from dataflow.dedup.bronze_append import BronzeAppend, BronzeOptions
 from dataflow.dedup.polars_merge import MergeOptions, PolarsMerge
 from dataflow.errors import ConfigError, StageFailed
@@ -119,6 +120,22 @@ def test_it_folds_as_a_dictionary_does(keep: Keep, order: tuple[str, ...], batch
     assert sorted(known(rows[n]) for n in kept) == sorted(known(row[:6]) for row in folded.table().rows())
     assert kept == sorted(folded.table()["_row_id"])
     assert len(rows) == len(kept) + sum(folded.reasons.values()) + folded.rewritten
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=ROWS, size=st.integers(1, 4))
+@pytest.mark.parametrize("ties", ["content", "arrival"])
+def test_it_does_so_however_many_rows_are_compared_at_a_time(ties: str, rows: list[Row], size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(polars_merge, "PART_ROWS", size)
+        folded = fold([rows], ties=ties)
+
+    kept = expected([rows], "last", ties)
+    assert kept == sorted(folded.table()["_row_id"])
+    keys = Counter(row[:2] for row in rows if None not in row[:2])
+    often = sum(count > 1 for count in keys.values())
+    assert bool(often) == bool(folded.notes)
+    assert all(note.startswith("1 key came" if often == 1 else f"{often} keys came") for note in folded.notes)
 
 
 @settings(max_examples=25, deadline=None)

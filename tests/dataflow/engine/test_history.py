@@ -7,10 +7,13 @@ from contextlib import suppress
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
 from dataflow import ValidationRule, Workflow
+from dataflow.engine import docs, history
 from dataflow.lake import journal
 from dataflow.lake.seams import Seam
+from dataflow.quality import data_docs
 from tests.dataflow.engine.made import Made, done
 from tests.faults.harness import Fault, Injected, injected
 
@@ -177,3 +180,48 @@ def test_what_was_archived_before_it_was_told_is_told_once(made: Made, monkeypat
     told = made.frame("_quality_batches").sort("judged_at")["outcome"].to_list()
     assert ["passed", *["rejected"] * 4] == told
     assert 2 * len(told) == made.frame("_quality_rules").height
+
+
+def test_many_small_files_become_one(made: Made, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(history, "MANY_SMALL", 3)
+    workflow, told = gated(made, POSITIVE), list[int]()
+    for number in range(1, 9):
+        deliver(made, *range(number + 1))
+        done(made.run(workflow))
+        told.append(len(DeltaTable(str(made.lake / "_quality_rules")).file_uris()))
+
+    assert [1, 2, 3, 1, 2, 3, 1, 2] == told
+    batches = made.frame("_quality_batches").sort("judged_at")
+    assert [f"clean.0.{number}" for number in range(1, 9)] == batches["batch_id"].to_list()
+    assert list(range(2, 10)) == batches["read_rows"].to_list()
+
+
+def test_files_of_another_pipeline_stay(made: Made, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(history, "MANY_SMALL", 1)
+    for number, name in enumerate(("one", "two", "one", "two")):
+        workflow = Workflow(name, lake=made.lake)
+        made.csv(f"{name}/{number}.csv", "amount", ["5"])
+        made.source(workflow, name, gate=[{"name": "there", "predicate": "amount IS NOT NULL"}])
+        done(made.run(workflow))
+
+    assert 2 == len(DeltaTable(str(made.lake / "_quality_rules")).file_uris())
+    assert ["one", "one", "two", "two"] == sorted(made.frame("_quality_rules")["pipeline"])
+
+
+def test_results_without_a_page_are_deleted(made: Made, monkeypatch: pytest.MonkeyPatch):
+    for module in (docs, data_docs):
+        monkeypatch.setattr(module, "MOST", 2)
+    workflow = gated(made, POSITIVE)
+    for number in range(1, 5):
+        deliver(made, *range(number + 1))
+        done(made.run(workflow))
+
+    kept = made.lake / "_quality" / "made"
+    assert ["clean.0.3", "clean.0.4"] == sorted(p.stem.split("-", 1)[1] for p in (kept / "results").iterdir())
+    assert ["clean-0-3", "clean-0-4"] == sorted(
+        p.name.split("-", 1)[1][:9] for p in (kept / "data_docs" / "batches" / "clean").iterdir()
+    )
+    shutil.rmtree(kept / "data_docs")
+    deliver(made, 5)
+    done(made.run(workflow))
+    assert 2 == len(list((kept / "data_docs" / "batches" / "clean").iterdir()))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from dataflow.lake.commit import Lock, TableChange, publish_change
+from dataflow.lake.commit import TableChange, publish_change
 from dataflow.lake.deletion_vectors import Rows, write_vectors
 from dataflow.lake.lake import Lake
+from dataflow.lake.lock import Lock
 from dataflow.lake.schema import to_delta
 from dataflow.lake.staging import Target, stage
 from dataflow.model import Deletion, StagedFile, TableVersion, Unit

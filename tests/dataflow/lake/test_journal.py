@@ -10,15 +10,18 @@ from typing import Any
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflow.errors import LakeCorrupt, LakeError, LeaseLost
-from dataflow.lake.commit import Lock, TableChange
+from dataflow.lake import journal as journal_module
+from dataflow.lake.commit import TableChange
 from dataflow.lake.fold import Told, fold
 from dataflow.lake.journal import TABLE, Entry, Journal, Kind
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import HeldLease, acquire, read_state
+from dataflow.lake.lock import Lock
 from dataflow.lake.state import (
     FileRecord,
     Files,
@@ -304,6 +307,39 @@ def test_checkpoints_are_not_archived(lake: Lake) -> None:
     # Each holds every unit and file of the pipeline: kept, they would grow with the square of its batches.
     assert ["checkpoint"] == [e.kind for e in journal.entries(archived=True) if e.kind == "checkpoint"]
     assert fold(journal.entries()) == fold(journal.entries(archived=True))
+
+
+@pytest.mark.parametrize(("kept", "left"), [("interval 0 seconds", False), ("interval 1 hours", True)])
+def test_files_that_left_long_ago_are_deleted(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, kept: str, left: bool
+) -> None:
+    monkeypatch.setattr(journal_module, "KEPT", {"delta.deletedFileRetentionDuration": kept})
+    for number in range(1, 4):
+        held = acquire(lake, "p", f"r{number}", ttl_seconds=60)
+        some_entries(held, ["swept"] * 70)
+        held.release(clean=True)
+
+    there = {str(path) for path in Path(lake.path(TABLE)).glob("archived=*/*")}
+    active = set(DeltaTable(lake.table_uri(TABLE)).file_uris())
+    assert active <= there
+    assert left == bool(there - active)
+    assert 3 * 70 == sum(entry.kind == "intent" for entry in Journal(lake).entries(archived=True))
+
+
+def test_many_archived_files_become_one(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "_ARCHIVE_AFTER", 4)
+    told = list[int]()
+    for number in range(1, 13):
+        held = acquire(lake, "p", f"r{number}", ttl_seconds=60)
+        some_entries(held, ["swept"] * 4)
+        held.release(clean=True)
+        told.append(sum("archived=true" in path for path in DeltaTable(lake.table_uri(TABLE)).file_uris()))
+
+    assert [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1, 2] == told
+    everything = Journal(lake).entries(archived=True)
+    assert [f"r{number}" for number in range(1, 13)] == [e.run_id for e in everything if e.kind == "lease"]
+    assert sorted(e.seq for e in everything) == [e.seq for e in everything]
+    assert fold(Journal(lake).entries()) == fold(everything)
 
 
 def test_a_batch_tells_its_own_late_step_and_those_before_stay() -> None:

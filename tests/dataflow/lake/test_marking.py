@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from dataflow.errors import CommitConflict, LakeCorrupt, LeaseLost
 from dataflow.lake import commit
-from dataflow.lake.commit import Lock, TableChange, fence, publish_change
+from dataflow.lake.commit import TableChange, fence, publish_change
 from dataflow.lake.lake import Lake
+from dataflow.lake.lock import Lock
 from dataflow.lake.log import Log
+from dataflow.lake.marking import CHECKPOINTED
 from dataflow.lake.staging import sweep
 from dataflow.model import Deletion, StagedFile
 from tests.dataflow.lake.tables import LOCK, change, mark, marking, paths, put, values
@@ -299,7 +301,7 @@ def test_the_table_gets_the_feature_and_no_other(lake: Lake):
         after.protocol().reader_features,
     )
     assert {"deletionVectors", "appendOnly", "invariants"} == set(after.protocol().writer_features or ())
-    assert {"delta.enableDeletionVectors": "true"} == after.metadata().configuration
+    assert {**CHECKPOINTED, "delta.enableDeletionVectors": "true"} == after.metadata().configuration
     told = (before.metadata().id, before.metadata().description, before.schema())
     assert told == (after.metadata().id, after.metadata().description, after.schema())
 

@@ -12,7 +12,7 @@ import fsspec
 import pytest
 from polars import LazyFrame
 
-from dataflow.quality import checkpoint
+from dataflow.quality import checkpoint, data_docs
 from dataflow.quality.data_docs import build_data_docs, newest
 from dataflow.quality.gx_polars import make_expectation
 from tests.dataflow.quality.docs_results import MIXED, NASTY, NOON, expectation, result
@@ -233,3 +233,18 @@ def test_a_site_knows_how_far_it_has_come(tmp_path: Path):
     build_data_docs([("orders", "b2", later, GOOD), ("orders", "b1", NOON, GOOD)], str(tmp_path))
 
     assert later == newest(str(tmp_path))
+
+
+def test_the_newest_of_each_stage_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(data_docs, "MOST", 2)
+    build_data_docs([("orders", f"b{hour}", NOON + timedelta(hours=hour), GOOD) for hour in range(2)], str(tmp_path))
+    (gone,) = (tmp_path / "batches" / "orders").glob("*-b0-*")
+    gone.unlink()
+    build_data_docs([("orders", "b2", NOON + timedelta(hours=2), BAD), ("lines", "b0", NOON, GOOD)], str(tmp_path))
+    build_data_docs([("orders", "b3", NOON + timedelta(hours=3), BAD)], str(tmp_path))
+
+    listed = json.loads((tmp_path / "index.json").read_text())
+    assert [("lines", "b0"), ("orders", "b2"), ("orders", "b3")] == sorted((e["stage"], e["batch_id"]) for e in listed)
+    assert {each["page"] for each in listed} == {
+        str(page.relative_to(tmp_path)) for page in (tmp_path / "batches").rglob("*.html")
+    }
