@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 import polars as pl
 
 from dataflow.config import IncrementalConfig, WindowConfig
+from dataflow.dedup.columns import user_columns
 from dataflow.engine.job import StageJob, is_system, user_schema
 from dataflow.engine.writing import Writing
 from dataflow.errors import ConfigError, PlanError
@@ -92,17 +93,33 @@ def _late(job: StageJob, schema: pl.Schema) -> pl.Expr:
 
 
 def _in_order(job: StageJob, name: str, frame: pl.LazyFrame) -> pl.LazyFrame:
-    """``frame`` in the order in which its rows came to the source, where the function looks at it.
+    """``frame`` in an order in which the history of its table has no part, where the function may look at it.
 
-    Files of a stage's table lie in the order in which they were written, and rows that are computed again come last.
+    Files of a stage's table lie in the order in which they were written, and rows that are computed again come last. Row
+    ids tell in which order rows came to the source; rows without are ordered by what they say.
     """
-    ids = [column for column in frame.collect_schema() if is_row_id(column)]
-    if not job.in_order or ROW_ID not in ids or job.is_landed(name):
+    if name not in job.in_order:
         return frame
-    id = pl.col(ROW_ID)
-    if len(ids) == 1 and not frame.select(((id < id.shift()) | id.is_null()).any()).collect().item():
+    schema = frame.collect_schema()
+    ids, content = [column for column in schema if is_row_id(column)], _by_content(schema)
+    if ROW_ID not in ids:
+        return frame.sort(content, maintain_order=True)
+    by = [ROW_ID, *(column for column in ids if column != ROW_ID)]
+    if not job.in_order[name]:
+        return frame.sort(*by, *content, maintain_order=True)
+    id, nameless = pl.col(ROW_ID), pl.all_horizontal(pl.col(ids).is_null())
+    look = frame.select(moved=((id < id.shift()) | id.is_null()).any(), nameless=nameless.any()).collect()
+    if len(ids) == 1 and not look["moved"].item():
         return frame
-    return frame.sort(ROW_ID, *(column for column in ids if column != ROW_ID), maintain_order=True)
+    told = [pl.when(nameless).then(pl.col(column)) for column in content] if look["nameless"].item() else []
+    return frame.sort(*by, *told, maintain_order=True)
+
+
+def _by_content(schema: pl.Schema) -> list[str]:
+    """The columns that a function is shown, by name: their places tell of history too, as do those that strategies note."""
+    shown = [column for column in schema if not is_system(column)]
+    said = set(user_columns(shown))
+    return sorted(shown, key=lambda column: (column not in said, column))
 
 
 def _show(frame: pl.LazyFrame, name: str, riding: Collection[str]) -> pl.LazyFrame:

@@ -16,6 +16,7 @@ from dataflow.engine.pieces import Piece, piece_of, with_windows
 from dataflow.engine.produced import one_per_key, stage_duplicates, stage_produced
 from dataflow.engine.reading import check_named, every_row, produced_rows
 from dataflow.engine.replacing import NO_ROWS, replace_rows
+from dataflow.engine.routes import sink_aside_by_rules
 from dataflow.engine.settling import settle
 from dataflow.engine.writing import Writing
 from dataflow.lake.lake import ActiveFile, Snapshot
@@ -74,9 +75,8 @@ def _replace(writing: Writing, produced: pl.LazyFrame, before: Snapshot, gone: p
         produced = produced.cache()
         writing.count("produced", produced)
         rows = one_per_key(writing.job, produced, dedup)
-    rows = writing.sink_aside_by_rules(rows).cache()
-    settled = Settled(rows, replaced=gone)
-    effect = take_effect(writing, rows, settled, before, anew=False)
+    rows = writing.counting("settled", sink_aside_by_rules(writing, rows))
+    effect = take_effect(writing, Settled(rows, replaced=gone), before, anew=False)
     if dedup is not None:
         stage_duplicates(writing, produced, dedup)
     return effect

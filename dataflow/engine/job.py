@@ -15,9 +15,9 @@ from dataflow.lake.naming import unit_id_of, written_when
 from dataflow.lake.staging import Target
 from dataflow.lake.state import LateStep
 from dataflow.lineage.row_ids import Carried
-from dataflow.model import SOURCE_FILE, FileRole, Unit, is_row_id
+from dataflow.model import SOURCE_FILE, FileRole, TableVersion, Unit, is_row_id
 from dataflow.plan import StagePlan
-from dataflow.quality.routing import Routed, route_rows
+from dataflow.quality.routing import Part, Routed, route_rows
 from dataflow.sources import LINE, RAW, Source
 from dataflow.workflow import Stage
 
@@ -51,8 +51,12 @@ class StageJob:
     """Which row ids ride through the stage's function."""
     repeatable: bool = False
     """Whether the function certainly gives the same rows in the same order whenever it is called."""
-    in_order: bool = False
-    """Whether the function looks at the order of the rows that it is given."""
+    in_order: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    """The inputs, of those that are computed, at the order of whose rows the function may look; and whether rows of one id lie
+    in an order of their own there, as their function made them of one row."""
+    as_made: bool = True
+    """Whether rows of one id that the function gives lie as it made them of one row, and rows without lie as those came that it
+    is given."""
     rides: bool = False
     """Whether the function gets frames whose ``select`` keeps row ids."""
     time_column: str | None = None
@@ -83,18 +87,18 @@ class StageJob:
     """Whether Great Expectations' results are kept for Data Docs."""
 
     @property
-    def reference_versions(self) -> dict[str, int]:
-        return {name: snapshot.version.version for name, snapshot in self.references.items()}
+    def reference_versions(self) -> dict[str, TableVersion]:
+        return {name: snapshot.version for name, snapshot in self.references.items()}
 
     def lookups(self) -> dict[str, pl.LazyFrame]:
         """The rows of the tables that rules refer to."""
         return {name: self.lake.scan(snapshot) for name, snapshot in self.references.items()}
 
-    def routed(self, produced: pl.LazyFrame) -> Routed:
-        """``produced``, with the columns that the strategy adds, along the routes of the gate."""
+    def routed(self, produced: pl.LazyFrame, **how: Part) -> Routed:
+        """``produced``, with the columns that the strategy adds, along the routes of the gate; ``part`` as there."""
         stage = self.stage
         derive = stage.strategy.strategy.derive if stage.strategy else None
-        return route_rows(produced, stage.gate, at=self.started_at, references=self.lookups(), derive=derive)
+        return route_rows(produced, stage.gate, at=self.started_at, references=self.lookups(), derive=derive, **how)
 
     def arrival(self, path: str) -> tuple[int, tuple[str, bool, int, int]]:
         """Orders the files of an input by the arrival of their rows: by file id, else by the run that wrote them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from dataflow.engine.planning import Planning
@@ -38,17 +38,21 @@ class Damage:
     """Data files that are gone."""
     gone: bool = False
     """The table is not there at all, or older than what was published."""
+    replaced: bool = False
+    """Another table is in its place."""
 
     @property
     def as_json(self) -> dict[str, Any]:
         """For programs."""
-        return {"table": self.table, "log": self.log, "files": self.files, "gone": self.gone, "said": self.said}
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"said": self.said}
 
     @property
     def said(self) -> str:
         """In words."""
         if self.gone:
             return f"table {self.table!r} is gone, or older than what was published"
+        if self.replaced:
+            return f"table {self.table!r} is not what was published, but another table in its place"
         what = "its log lacks" if self.log else "it lacks"
         names = [*(self.log or self.files)]
         more = f" and {count(len(names) - 1, 'other file')}" if len(names) > 1 else ""
@@ -60,6 +64,8 @@ def damage_of(lake: Lake, table: str, published: TableVersion | None) -> Damage 
     if broken := broken_log_files(lake.fs, lake.path(table)):
         return Damage(table, log=broken)
     head = lake.head(table)
+    if head is not None and published is not None and not head.is_of(published):
+        return Damage(table, replaced=True)
     if head is None or published is None or head.version < published.version:
         return Damage(table, gone=True) if published is not None else None
     lost = missing_files(lake, lake.snapshot(head))
@@ -135,21 +141,12 @@ def _mark_rebuilt(lake: Lake, workflow: Workflow, stage: str, lease: HeldLease) 
         done.append(damage.said)
     if again:
         _check_deliverable(workflow, lake, stage, lease, [state.units[i] for i in again])
-        if any(damage.table == stage and not damage.files for damage in found):
-            _mark_readers(workflow, stage, lease)
         lease.record("stale", Stale(stage=stage, units=tuple(sorted(again)), reason="rebuild"), stage=stage)
         done.append(f"{count(len(again), 'unit')} of {stage} to be computed again")
     # Once the entry says what is lost: a table without a log looks like one that was never written.
-    broken = [damage.table for damage in found if damage.log]
+    broken = [damage.table for damage in found if damage.log or damage.replaced]
     done += [f"the log of {table} set aside as {set_log_aside(lake.fs, lake.path(table))}" for table in broken]
     return tuple(done)
-
-
-def _mark_readers(workflow: Workflow, stage: str, lease: HeldLease) -> None:
-    """Mark what reads a table whose log begins again: its versions are numbered as those that were read before."""
-    for name, reader in workflow.stages.items():
-        if stage in reader.inputs and lease.state.stage(name).units:
-            lease.record("stale", Stale(stage=name, reason=f"rebuild of {stage}"), stage=name)
 
 
 def _check_deliverable(
@@ -182,6 +179,8 @@ def _restore(lake: Lake, workflow: Workflow, stage: str, version: int | None, le
         raise ConfigError(f"stage {stage!r}: it was never published, so there is no version to go back to", stage=stage)
     head = lake.head(stage)
     assert head is not None
+    if next((o for o in state.outputs if o.table == stage and not o.is_of(head)), None):
+        raise LakeCorrupt(f"{Damage(stage, replaced=True).said}; compute it again with rebuild", table=stage)
     if not 0 <= version < head.version:
         raise ConfigError(
             f"--version {version}: table {stage!r} is at version {head.version}; name an earlier one", stage=stage

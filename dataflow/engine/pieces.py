@@ -14,6 +14,7 @@ from dataflow.engine.reading import arrived
 from dataflow.incremental.tables import TableDiff, rows_that_left
 from dataflow.lake.lake import ActiveFile, partition_text
 from dataflow.lineage.locality import Cut
+from dataflow.lineage.row_ids import row_id_column
 from dataflow.model import ROW_ID, is_row_id
 from dataflow.plan import Increment
 from dataflow.windows.assignment import WINDOW_END, WINDOW_START
@@ -39,7 +40,39 @@ class Piece:
 
 def piece_of(job: StageJob, increment: Increment) -> Piece:
     """What is to be read for an increment."""
-    return _slices(job, increment) if increment.cuts else _new_rows(job, increment.diffs[job.stage.inputs[0]])
+    if not increment.cuts:
+        return _new_rows(job, increment.diffs[job.stage.inputs[0]])
+    if _was_one_to_one(job, increment):
+        piece = _new_rows(job, increment.diffs[job.stage.inputs[0]])
+        if not _meets_others(job, increment, piece):
+            return piece
+    return _slices(job, increment)
+
+
+def _was_one_to_one(job: StageJob, increment: Increment) -> bool:
+    """Whether each row of the input was one of the table, so that no two of them had the same key."""
+    strategy, first = job.stage.strategy, job.stage.inputs[0]
+    if strategy is None or job.carried is None or set(increment.diffs) != {first}:
+        return False
+    key, head = strategy.strategy.unique_by, job.lake.head(job.stage.name)
+    known = bool(key) and set(key) <= {cut.column for cut in increment.cuts}
+    kept = job.carried.rows == "preserved" and row_id_column(first) in job.carried.columns
+    if not (known and kept and job.single_ids and head):
+        return False
+    return job.lake.snapshot(head).rows == increment.diffs[first].before.rows
+
+
+def _meets_others(job: StageJob, increment: Increment, piece: Piece) -> bool:
+    """Whether a row that came may have the key of one that stayed: another one than those that left had."""
+    assert job.stage.strategy is not None
+    assert piece.gone is not None
+    first, key = job.stage.inputs[0], job.stage.strategy.strategy.unique_by
+    own = [cut.of(first) for cut in increment.cuts if cut.column in key]
+    left = rows_that_left(job.lake, increment.diffs[first], [ROW_ID, *own]).join(
+        piece.gone.lazy(), on=ROW_ID, how="semi"
+    )
+    others = piece.frames[first].select(own).join(left, on=own, how="anti", nulls_equal=True)
+    return bool(_height(others))
 
 
 def _whole(job: StageJob) -> dict[str, pl.LazyFrame]:

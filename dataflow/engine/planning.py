@@ -52,6 +52,8 @@ class Planning:
         # ``without``: tables that are known to be damaged, which are not looked at.
         heads = {name: lake.head(name) for name in workflow.stages if name not in without}
         self._pinned: dict[str, TableVersion] = {name: head for name, head in heads.items() if head is not None}
+        outputs = [output for name in workflow.stages for output in state.stage(name).outputs]
+        self._published = {output.table: output for output in outputs}
         self._read = {name: state.stage(name).inputs for name in workflow.stages}
         self._proofs = Proofs()
         self._whole: set[TableVersion] = set()
@@ -62,9 +64,8 @@ class Planning:
 
         Errors: PlanError, SourceError, LakeError.
         """
-        if not self.full:
-            for table in (stage.name, *stage.inputs):
-                self._check_there(table)
+        for table in (stage.name, *stage.inputs):
+            self.check_there(table)
         full_seconds = self.state.stage(stage.name).full_seconds
         return replace(self._planned(stage), full_seconds=full_seconds)
 
@@ -77,11 +78,17 @@ class Planning:
         prove = partial(self._proofs.of, stage, inputs)
         return plan_task(stage, inputs, self.lake, self.state, full=self.full, prove=prove)
 
-    def _check_there(self, table: str) -> None:
-        """Else a table that somebody removed would be taken for up to date."""
-        known = next((o for o in self.state.stage(table).outputs if o.table == table), None)
-        head = self._pinned.get(table)
-        if known is None or self._is_rebuilt(table):
+    def check_there(self, table: str) -> None:
+        """Errors: LakeCorrupt where ``table`` is not what was published: one that was removed would be taken for up to date."""
+        known, head = self._published.get(table), self._pinned.get(table)
+        if known is not None and head is not None and not head.is_of(known):
+            # Not in full either: it may have taken batches of the same names.
+            raise LakeCorrupt(
+                f"table {table!r}: {known.uri} is not the table that was published, but another one in its place; put "
+                f"back what was there, or have it set aside and computed again with flows/maintenance/table.py rebuild",
+                table=table,
+            )
+        if known is None or self.full or self._is_rebuilt(table):
             return
         if head is not None and head.version >= known.version:
             if head not in self._whole:
@@ -130,7 +137,9 @@ class Planning:
 
     def published(self, plan: StagePlan, outputs: Outputs) -> None:
         """Pin what a stage has just published."""
-        self._pinned |= {o.table: o for o in outputs.outputs if o.table == plan.stage}
+        own = {o.table: o for o in outputs.outputs if o.table == plan.stage}
+        self._pinned |= own
+        self._published |= own
         if not plan.replays:
             self._read[plan.stage] = () if plan.left else tuple(s.version for s in (plan.inputs or {}).values())
 
@@ -173,7 +182,6 @@ class Planning:
             for f in self.state.files.values()
             if f.source in stage.inputs
         }
-        in_order = self._is_in_order(stage, inputs)
         return {
             "inputs": inputs,
             "sliced": tuple(sliced_inputs(stage, inputs)),
@@ -181,8 +189,9 @@ class Planning:
             "carried": carried,
             "rides": rides,
             "repeatable": self._proofs.is_repeatable(stage, inputs),
-            "in_order": in_order,
-            "notes": self._in_vain(stage, inputs) if in_order else (),
+            "in_order": {n: self._lies_as_made(self.workflow.stages[n]) for n in self._looked_at(stage, inputs)},
+            "notes": self._in_vain(stage, inputs),
+            "as_made": stage.deduplicate is None or self._gives_as_made(stage, inputs),
             "arrivals": arrivals,
             "single_ids": self._has_single_ids(self.workflow.stages[stage.inputs[0]]),
         }
@@ -204,22 +213,41 @@ class Planning:
         keeps = carried.rows in ("preserved", "subset") and row_id_column(first) in carried.columns
         return once and keeps and self._has_single_ids(self.workflow.stages[first])
 
-    def _is_in_order(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> bool:
+    def _looked_at(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> frozenset[str]:
         # What a source landed lies in order as it is.
-        derived = any(self.workflow.stages[name].kind == "task" for name in stage.inputs)
-        return derived and self._proofs.of(stage, inputs).locality.order.matters
+        derived = frozenset(name for name in stage.inputs if self.workflow.stages[name].kind == "task")
+        return derived & self._proofs.of(stage, inputs).locality.order.of if derived else derived
+
+    def _lies_as_made(self, stage: Stage) -> bool:
+        """Whether rows of the stage's table that have one id lie as they were made of one row, and not as another input lay."""
+        if self._has_single_ids(stage):
+            return True
+        inputs = self.inputs(stage)
+        if stage.strategy or stage.storage.partition_by or len(inputs) < len(stage.inputs):
+            return False
+        carried, _ = self._proofs.carried(stage, inputs)
+        apart = len(inputs) == 1 or len(carried.columns) == len(inputs)
+        return apart and self._gives_as_made(stage, inputs)
+
+    def _gives_as_made(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> bool:
+        if self._proofs.of(stage, inputs).locality.order.is_open:
+            return False
+        return all(self._lies_as_made(self.workflow.stages[name]) for name in inputs)
 
     def _in_vain(self, stage: Stage, inputs: Mapping[str, Snapshot]) -> tuple[str, ...]:
-        """That a sort with which an input's own function ends is nothing to the stage, though it looks at the order of rows."""
-        tasks = [self.workflow.stages[name] for name in stage.inputs if ROW_ID in inputs[name].schema]
-        return tuple(
-            f"{task.name} sorts its rows, but a table has no order: they are given here as they came to the source; sort "
-            f"them in {stage.name}"
-            for task in tasks
-            if task.kind == "task"
-            and len(found := self.inputs(task)) == len(task.inputs)
-            and self._proofs.of(task, found).locality.order.sorts
-        )
+        """In which order the stage is given rows at whose order it looks, where that may not be what is meant."""
+        looked_at = self._looked_at(stage, inputs)
+        if looked_at:
+            looked_at &= self._proofs.of(stage, inputs).locality.order.unsorted
+        told: list[str] = []
+        for task in (self.workflow.stages[name] for name in stage.inputs if name in looked_at):
+            named, found = ROW_ID in inputs[task.name].schema, self.inputs(task)
+            sorts = len(found) == len(task.inputs) and self._proofs.of(task, found).locality.order.sorts
+            if sorts or not named:
+                why = f"{task.name} sorts its rows, but" if sorts else f"rows of {task.name} carry no row ids, and"
+                how = "as they came to the source" if named else "by the values of their columns"
+                told.append(f"{why} a table has no order: they are given here {how}; sort them in {stage.name}")
+        return tuple(told)
 
     def bare_job(self, stage: Stage, plan: StagePlan, *, edited: str | None = None) -> StageJob:
         """What a unit needs whatever it reads."""

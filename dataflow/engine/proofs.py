@@ -34,8 +34,7 @@ class Proofs:
         if about not in self._proofs:
             assert stage.function is not None
             carried, _ = self.carried(stage, inputs)
-            lasting = [name for name in stage.inputs if ROW_ID in inputs[name].schema]
-            shown = locality(stage.function, _shown(stage, inputs), lasting)
+            shown = locality(stage.function, _shown(stage, inputs))
             self._proofs[about] = Proof(shown, row_ids=row_id_column(stage.inputs[0]) in carried.columns)
         return self._proofs[about]
 

@@ -44,6 +44,7 @@ class Replaying(Planning):
 
         Errors: ConfigError, LakeError.
         """
+        self.check_there(stage.name)
         table, before = side_table(stage.name, "quarantine"), self.state.stage(stage.name)
         head = self.lake.head(table)
         assert head is not None, "the engine has looked before the run began"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 from urllib.parse import unquote
@@ -129,7 +129,7 @@ def _before(lake: Lake, after: Snapshot, since: int, commits: Sequence[Commit]) 
     actions = list(chain.from_iterable(commits))
     if not any("remove" in action or "metaData" in action for action in actions):
         came = {unquote(action["add"]["path"]) for action in actions if "add" in action}
-        return Snapshot(version, after.schema, after.partition_by, tuple(f for f in after.files if f.path not in came))
+        return replace(after, version=version, files=tuple(f for f in after.files if f.path not in came))
     told = {action["metaData"]["id"] for action in actions if "metaData" in action}
     try:
         handle = lake.open(version.table, since)

@@ -10,50 +10,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from deltalake import CommitProperties, DeltaTable, Schema, TableFeatures, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from dataflow.errors import CommitConflict, LakeCorrupt, LeaseLost, SchemaConflict
+from dataflow.errors import CommitConflict, LakeCorrupt, SchemaConflict
 from dataflow.lake.deletion_vectors import read_vectors
 from dataflow.lake.errors import storage_errors
 from dataflow.lake.filesystem import sizes_of
 from dataflow.lake.lake import Lake
-from dataflow.lake.marking import commit_marked
+from dataflow.lake.lock import Lock
+from dataflow.lake.marking import CHECKPOINTED, commit_marked
 from dataflow.lake.owner import owner_text
 from dataflow.lake.schema import from_delta
 from dataflow.lake.seams import Seam, reach
-from dataflow.lake.snapshot import ActiveFile
+from dataflow.lake.snapshot import ActiveFile, version_of
 from dataflow.model import Deletion, DeletionVector, Frozen, StagedFile, TableVersion
 
 _ATTEMPTS = 5
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Lock:
-    """The lease in the form in which tables know it: the highest number seen wins."""
-
-    app: str
-    number: int
-
-    @property
-    def transaction(self) -> Transaction:
-        return Transaction(self.app, self.number)
-
-    def hold(self, handle: DeltaTable) -> None:
-        """Errors: LeaseLost where ``handle``'s table has seen a later lease."""
-        self.outlast(handle.transaction_version(self.app), handle.table_uri)
-
-    def outlast(self, seen: int | None, uri: str) -> None:
-        """Errors: LeaseLost where ``seen``, the last lease that the table at ``uri`` knows, is a later one."""
-        if seen is not None and seen > self.number:
-            raise LeaseLost(
-                f"{uri}: another run took the lease over (lease {seen}, ours is {self.number}); this run stops without publishing"
-            )
 
 
 class TableChange(Frozen):
@@ -92,9 +69,7 @@ def publish_change(lake: Lake, change: TableChange, lock: Lock) -> TableVersion:
 
     Errors: LeaseLost, CommitConflict, SchemaConflict, LakeCorrupt.
     """
-    uri = lake.table_uri(change.table)
-    version = _persistently(uri, lambda: _commit(lake, change, lock))
-    return TableVersion(table=change.table, uri=uri, version=version)
+    return _persistently(lake.table_uri(change.table), lambda: _commit(lake, change, lock))
 
 
 def _persistently(uri: str, commit: Callable[[], T]) -> T:
@@ -109,12 +84,17 @@ def _persistently(uri: str, commit: Callable[[], T]) -> T:
         return commit()
 
 
-def _commit(lake: Lake, change: TableChange, lock: Lock) -> int:
+def _commit(lake: Lake, change: TableChange, lock: Lock) -> TableVersion:
     with lake.newest(change.table) as handle:
-        if handle is None:
-            _check_staged(lake, change)
-            return _create(lake, change, lock)
-        return _commit_to(lake, handle, change, lock)
+        if handle is not None:
+            known = version_of(handle, change.table, lake.table_uri(change.table))
+            return known.model_copy(update={"version": _commit_to(lake, handle, change, lock)})
+        _check_staged(lake, change)
+        _create(lake, change, lock)
+    # Opened here, it is open for whoever reads it next.
+    with lake.newest(change.table) as handle:
+        assert handle is not None
+        return version_of(handle, change.table, lake.table_uri(change.table)).model_copy(update={"version": 0})
 
 
 def _commit_to(lake: Lake, handle: DeltaTable, change: TableChange, lock: Lock) -> int:
@@ -145,7 +125,7 @@ def _commit_to(lake: Lake, handle: DeltaTable, change: TableChange, lock: Lock) 
     return base + 1
 
 
-def _create(lake: Lake, change: TableChange, lock: Lock) -> int:
+def _create(lake: Lake, change: TableChange, lock: Lock) -> None:
     try:
         create_table_with_add_actions(
             lake.table_uri(change.table),
@@ -155,6 +135,7 @@ def _create(lake: Lake, change: TableChange, lock: Lock) -> int:
             partition_by=list(change.partition_by),
             name=change.table,
             description=owner_text(change.pipeline),
+            configuration=CHECKPOINTED,
             storage_options=lake.storage_options or None,
             commit_properties=_properties(change, lock),
         )
@@ -165,7 +146,6 @@ def _create(lake: Lake, change: TableChange, lock: Lock) -> int:
                 table=change.table,
             ) from error
         raise
-    return 0
 
 
 def _properties(change: TableChange, lock: Lock) -> CommitProperties:

@@ -26,7 +26,7 @@ from dataflow.lake.memory import Known, Memory
 from dataflow.lake.snapshot import ActiveFile as ActiveFile
 from dataflow.lake.snapshot import Partition as Partition
 from dataflow.lake.snapshot import Snapshot as Snapshot
-from dataflow.lake.snapshot import has_vectors, of_the_living, partition_value, snapshot_of, statistics_of
+from dataflow.lake.snapshot import has_vectors, of_the_living, partition_value, snapshot_of, statistics_of, version_of
 from dataflow.lake.snapshot import partition_text as partition_text
 from dataflow.model import TableVersion
 
@@ -136,8 +136,7 @@ class Lake:
     def head(self, table: str) -> TableVersion | None:
         """The newest version of ``table``; None where there is no such table."""
         with self.newest(table) as handle:
-            number = None if handle is None else handle.version()
-        return None if number is None else TableVersion(table=table, uri=self.table_uri(table), version=number)
+            return None if handle is None else version_of(handle, table, self.table_uri(table))
 
     def log(self, table: str) -> Log:
         """The files of a table's log."""
@@ -162,7 +161,7 @@ class Lake:
             return known.snapshot(handle.version(), lambda: self._loaded(handle, table))
 
     def _loaded(self, handle: DeltaTable, table: str) -> Snapshot:
-        version = TableVersion(table=table, uri=self.table_uri(table), version=handle.version())
+        version = version_of(handle, table, self.table_uri(table))
         vectors = self.log(table).vectors(version.version) if has_vectors(handle) else {}
         return snapshot_of(handle, version, vectors)
 

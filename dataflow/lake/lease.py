@@ -15,10 +15,11 @@ from typing import Self
 import psutil
 
 from dataflow.errors import CommitConflict, DataFlowError, LeaseHeld, LeaseLost
-from dataflow.lake.commit import Lock, fence
+from dataflow.lake.commit import fence
 from dataflow.lake.fold import Told, fold
 from dataflow.lake.journal import Entry, Journal, Kind
 from dataflow.lake.lake import Lake
+from dataflow.lake.lock import Lock
 from dataflow.lake.seams import Seam, reach
 from dataflow.lake.state import Lease, PipelineState, Released
 from dataflow.model import Frozen

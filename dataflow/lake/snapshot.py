@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
+import polars.selectors as cs
 from deltalake import DeltaTable
 
 from dataflow.lake.errors import storage_errors
@@ -20,6 +21,7 @@ from dataflow.model import ROW_ID, DeletionVector, TableVersion
 
 Partition = tuple[str | None, ...]
 _MOST_ROWS = (1 << 32) - 1
+_NEEDED = "path", "size_bytes", "num_records", "partition"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Snapshot:
     schema: pl.Schema
     partition_by: tuple[str, ...]
     files: tuple[ActiveFile, ...]
+    began_at: datetime | None = None
+    """When the table was made, where its log tells."""
 
     @property
     def rows(self) -> int:
@@ -107,28 +111,45 @@ def has_vectors(handle: DeltaTable) -> bool:
     return "deletionVectors" in (handle.protocol().reader_features or ())
 
 
+def version_of(handle: DeltaTable, table: str, uri: str) -> TableVersion:
+    """The version of a table that a handle has come to."""
+    return TableVersion(table=table, uri=uri, version=handle.version(), table_id=str(handle.metadata().id))
+
+
 def snapshot_of(
     handle: DeltaTable, version: TableVersion, vectors: Mapping[str, DeletionVector] | None = None
 ) -> Snapshot:
     """What a loaded handle knows of its version, with the deletion ``vectors`` of its files."""
     dead = vectors or {}
     with storage_errors(version.uri):
-        by = tuple(handle.metadata().partition_columns)
-        actions = pl.DataFrame(handle.get_add_actions(flatten=False))
-        files = tuple(_active(row, by, dead.get(unquote(row["path"]))) for row in actions.iter_rows(named=True))
-        return Snapshot(version, from_delta(handle.schema()), by, files)
+        metadata = handle.metadata()
+        by = tuple(metadata.partition_columns)
+        files = tuple(_active(row, by, dead.get(unquote(row["path"]))) for row in _told(handle).iter_rows(named=True))
+        return Snapshot(version, from_delta(handle.schema()), by, files, _began(metadata.created_time))
+
+
+def _told(handle: DeltaTable) -> pl.DataFrame:
+    """What is needed of each file; its values' bounds and nulls, as many as columns, would take most of the time."""
+    actions = pl.DataFrame(handle.get_add_actions(flatten=False))
+    nulls = actions.schema.get("null_count")
+    named = isinstance(nulls, pl.Struct) and any(field.name == ROW_ID for field in nulls.fields)
+    nameless = pl.col("null_count").struct.field(ROW_ID) if named else pl.lit(None, pl.Int64)
+    return actions.select(cs.by_name(*_NEEDED, require_all=False), nameless.alias("nameless"))
+
+
+def _began(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _active(row: Mapping[str, Any], by: Sequence[str], dead: DeletionVector | None) -> ActiveFile:
     given: Mapping[str, object] = row.get("partition") or {}
-    nulls: Mapping[str, int | None] = row.get("null_count") or {}
     return ActiveFile(
         path=unquote(row["path"]),
         rows=(row.get("num_records") or 0) - (dead.cardinality if dead else 0),
         size_bytes=row["size_bytes"],
         partition={c: partition_text(given.get(c)) for c in by},
         deleted=dead,
-        nameless=nulls.get(ROW_ID),
+        nameless=row["nameless"],
     )
 
 

@@ -8,7 +8,7 @@ whole. What is not known is not proven.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +58,7 @@ class Locality:
     reads: bool = True
     """Whether the plan can be read at all."""
     order: RowOrder = field(default_factory=RowOrder)
-    """What the result has to do with the order of its inputs' rows; where that is none to rely on, no piece is either."""
+    """What the result has to do with the order of its inputs' rows; where that is left open, no piece is proven."""
 
     def cuts_for(self, changed: Iterable[str]) -> tuple[Cut, ...]:
         """The cuts that go with changes in these inputs: all of the same inputs, as fine as can be."""
@@ -71,33 +71,32 @@ class Locality:
         return tuple(by_domain[ranked[-1]]) if ranked else ()
 
 
-def locality(
-    function: Callable[..., Any], inputs: Mapping[str, pl.Schema], lasting: Collection[str] | None = None
-) -> Locality:
-    """In which pieces the result of ``function`` can be computed; rows of the ``lasting`` inputs keep their order.
+def locality(function: Callable[..., Any], inputs: Mapping[str, pl.Schema]) -> Locality:
+    """In which pieces the result of ``function`` can be computed.
 
-    Shape: ``inputs`` in the order of the function's parameters, with the columns that it is shown; all of them are
-    lasting unless it is said which.
+    Shape: ``inputs`` in the order of the function's parameters, with the columns that it is shown.
     Errors: none for what the function does: it is then not proven, with the reason.
     """
     trial = Trial(function, inputs)
+    # What cannot be read may look at anything.
+    anything = RowOrder(of=frozenset(inputs))
     try:
         plan = trial.plan(())
     except NotProven as reason:
-        return Locality(reason=str(reason), reads=False)
+        return Locality(reason=str(reason), reads=False, order=anything)
     if plan.unknown:
-        return Locality(reason=f"its plan contains {plan.unknown}", reads=False)
+        return Locality(reason=f"its plan contains {plan.unknown}", reads=False, order=anything)
     if not trial.repeats(plan):
-        return Locality(reason="its plan differs from one call to the next", reads=False)
+        return Locality(reason="its plan differs from one call to the next", reads=False, order=anything)
     names = {id(reader): name for name, reader in trial.readers.items()}
     try:
-        order = row_order(plan, names, inputs if lasting is None else lasting)
+        order = row_order(plan, names)
         try:
             piece = _Walk(names).at(plan)
         except NotLocal as reason:
             return Locality(reason=str(reason), known=reason.known, order=order)
     except RecursionError:
-        return Locality(reason="its plan is nested too deeply to be read", reads=False)
+        return Locality(reason="its plan is nested too deeply to be read", reads=False, order=anything)
     first = next(iter(inputs), "")
     cuts = [Cut(inputs, min(columns)) for inputs, columns in piece.cuts.items()]
     row_wise = first in piece.row_wise

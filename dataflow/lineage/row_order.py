@@ -1,12 +1,12 @@
 """Whether a plan's result depends on the order of its inputs' rows, and whether that order is one to rely on.
 
-The order of a table's rows is a matter of history: what is computed again comes to lie behind the rest. Where rows carry
-ids, these tell the order in which they came to the source, whatever became of their files since.
+The order of a table's rows is a matter of history: what is computed again comes to lie behind the rest. A function that
+looks at it is therefore given rows in an order that stays: by their ids, or by their content.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from dataflow.lineage.elementwise import spoken
@@ -32,12 +32,16 @@ Rule = Callable[["Node", "list[_Order]"], "_Order"]
 class RowOrder:
     """What a result has to do with the order of rows."""
 
-    matters: bool = False
-    """The result depends on the order of an input's rows."""
+    of: frozenset[str] = frozenset()
+    """The inputs on the order of whose rows the result depends."""
+    unsorted: frozenset[str] = frozenset()
+    """Those of them whose order is looked at as it is, and not only where a sort finds rows alike."""
     reason: str = ""
-    """Why that order is none to rely on, in words: a full run may well come to something else than increments."""
+    """Why an order is none to rely on, in words: a full run may well come to something else than increments."""
     sorts: bool = False
     """The result is sorted by some of its columns."""
+    is_open: bool = False
+    """Nothing tells in which order the result's own rows lie."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +60,18 @@ class _Order:
         return any(keys.isdisjoint(names) for names in self.by)
 
 
-def row_order(plan: Node, names: Mapping[int, str], lasting: Collection[str]) -> RowOrder:
-    """What the plan's result has to do with the order of rows.
-
-    ``names`` are the inputs by the ids of their readers; the rows of those in ``lasting`` have an order that stays.
-    """
-    walk = _Walk(names, lasting)
+def row_order(plan: Node, names: Mapping[int, str]) -> RowOrder:
+    """What the plan's result has to do with the order of rows; ``names`` are the inputs by the ids of their readers."""
+    walk = _Walk(names)
     result = walk.at(plan)
-    return RowOrder(walk.matters, walk.reason, sorts=bool(result.by))
+    return RowOrder(walk.of, walk.unsorted, walk.reason, sorts=bool(result.by), is_open=bool(result.left_open_by))
 
 
 @dataclass
 class _Walk:
     names: Mapping[int, str]
-    lasting: Collection[str]
-    matters: bool = False
+    of: frozenset[str] = frozenset()
+    unsorted: frozenset[str] = frozenset()
     reason: str = ""
     _seen: dict[int, _Order] = field(default_factory=dict[int, _Order])
 
@@ -123,11 +124,13 @@ class _Walk:
 
     def _join(self, node: Node, below: list[_Order]) -> _Order:
         left, right = below
+        # Of rows that meet several of the other side these lie one after the other as they lay there.
+        both = left.of | right.of
         match node.detail[0][-1]:
             case "left" | "left_right":
-                return left
+                return replace(left, of=both)
             case "right" | "right_left":
-                return right
+                return replace(right, of=both)
             case _:
                 return _Order(left_open_by="a join without maintain_order")
 
@@ -165,20 +168,16 @@ class _Walk:
             self._look(spoken(looks), order, keys)
 
     def _matters(self, order: _Order) -> None:
-        self.matters = self.matters or bool(order.of)
+        self.of |= order.of
 
     def _look(self, what: str, order: _Order, keys: frozenset[str]) -> None:
         """Take note of an operation that looks at the order of rows which are alike in ``keys``."""
         self._matters(order)
-        if order.decides(keys) or self.reason:
+        if order.decides(keys):
             return
-        if order.left_open_by:
+        self.unsorted |= order.of
+        if order.left_open_by and not self.reason:
             self.reason = f"{what} looks at the order of rows, which {order.left_open_by} leaves open"
-        elif nameless := sorted(order.of.difference(self.lasting)):
-            self.reason = (
-                f"{what} looks at the order of rows, and those of {nameless[0]} carry no row ids that tell it: sort them "
-                "by something first"
-            )
 
 
 def _looking(expression: Expression) -> Iterator[Expression]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from dataflow.model.books import RowCounts
-from dataflow.model.values import Frozen, Unit, digest
+from dataflow.model.values import Frozen, TableVersion, Unit, digest
 from dataflow.model.vectors import Deletion, DeletionVector
 
 FileRole = Literal["new", "carried", "side", "broken"]
@@ -46,7 +46,7 @@ class Manifest(Frozen):
     """By table: files of which rows die."""
     seen: dict[str, dict[str, DeletionVector]] = {}
     """By table and path: the dead rows that these files had when the unit was staged."""
-    references: dict[str, int] = {}
+    references: dict[str, TableVersion] = {}
     """Versions of the tables that rules referred to when rows were set aside."""
     notes: tuple[str, ...] = ()
 

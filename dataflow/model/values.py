@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -34,6 +35,12 @@ class TableVersion(Frozen):
     table: str
     uri: str
     version: int
+    table_id: str = ""
+    """Which table it is: one that began again under the same name has another. Empty where that is not known."""
+
+    def is_of(self, other: TableVersion) -> bool:
+        """Whether both are versions of one table, as far as is known."""
+        return self.table_id == other.table_id or not (self.table_id and other.table_id)
 
 
 ROW_ID = "_row_id"
@@ -57,6 +64,12 @@ SOURCE_FILE = "_source_file"
 """The column of landed rows that tells their file; no column of a user's is called so."""
 
 
+@lru_cache(maxsize=1 << 15)
+def _unit_id(stage: str, partition: tuple[tuple[str, str | None], ...]) -> str:
+    # Asked several times in a run for every file that was ever landed.
+    return digest(stage, *(repr(text) for pair in partition for text in pair))[:12]
+
+
 class Unit(Frozen):
     """A stage and one of its partitions: what is planned, retried and skipped.
 
@@ -70,7 +83,7 @@ class Unit(Frozen):
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits; the name of every file of the unit begins with them."""
-        return digest(self.stage, *(repr(text) for pair in self.partition for text in pair))[:12]
+        return _unit_id(self.stage, self.partition)
 
     @property
     def label(self) -> str:

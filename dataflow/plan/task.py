@@ -10,7 +10,7 @@ from dataflow.errors import PlanError
 from dataflow.incremental.tables import TableDiff, diff
 from dataflow.lake.lake import ActiveFile, Lake, Partition, Snapshot
 from dataflow.lake.state import PipelineState, StageState, UnitState
-from dataflow.model import How, Unit, digest
+from dataflow.model import How, TableVersion, Unit, digest
 from dataflow.plan.fingerprint import stage_fingerprint
 from dataflow.plan.increments import Choosing, Proof, check_declared
 from dataflow.plan.units import Increment, PlannedUnit, StagePlan, count
@@ -168,17 +168,24 @@ class _Task:
 
     def _changes(self) -> Changes | str:
         """What came to each input and left it since the last batch; a text that says why, where that cannot be told."""
-        last = {version.table: version.version for version in self.before.inputs}
+        last = {version.table: version for version in self.before.inputs}
         found: dict[str, TableDiff] = {}
         for name, snapshot in self.inputs.items():
-            since, until = last.get(name), snapshot.version.version
-            if since is None or since > until:
-                return f"{name} is not the table that it was"
+            read, until = last.get(name), snapshot.version.version
+            if read is None or read.version > until or self._is_another(snapshot, read):
+                return f"{name} is another table than the one that was read: it began again, or was replaced"
+            since = read.version
             change = TableDiff(snapshot, snapshot) if since == until else diff(self.lake, name, since, until)
             if change is None or change.widened:
                 return f"{name} has other columns since version {since}, or its log no longer tells what changed"
             found[name] = change
         return found
+
+    def _is_another(self, now: Snapshot, read: TableVersion) -> bool:
+        """Whether an input was made anew since it was read; of what older releases read, only the time tells."""
+        if read.table_id or now.began_at is None or self.before.published_at is None:
+            return not read.is_of(now.version)
+        return now.began_at > self.before.published_at
 
     def _touched(self, sliced: Sequence[str]) -> tuple[set[Partition] | None, str]:
         """Partitions whose input changed since the last batch, None for all of them; and why, in words."""
@@ -211,8 +218,8 @@ class _Task:
     def _unit(
         self, unit: Unit, files: Mapping[str, Sequence[ActiveFile]], increment: Increment | None = None
     ) -> PlannedUnit:
-        pinned = sorted((name, snapshot.version.version) for name, snapshot in self.inputs.items())
-        since = increment and sorted((v.table, v.version) for v in self.before.inputs)
+        pinned = sorted(_named(snapshot.version) for snapshot in self.inputs.values())
+        since = increment and sorted(map(_named, self.before.inputs))
         gone = [d.size_bytes - sum(f.size_bytes for f in d.came) for d in increment.diffs.values()] if increment else []
         return PlannedUnit(
             unit=unit,
@@ -239,6 +246,10 @@ def read_by(increment: Increment, name: str, snapshot: Snapshot) -> tuple[Active
     if touched is None:
         return snapshot.files
     return tuple(f for f in snapshot.files if tuple(f.partition[column] for column in by) in touched)
+
+
+def _named(version: TableVersion) -> tuple[str, str, int]:
+    return version.table, version.table_id, version.version
 
 
 def _moved(change: TableDiff) -> str:

@@ -124,3 +124,46 @@ def test_rows_without_ids_are_told_apart_by_what_they_say(made: Made):
     made.csv("events/2.csv", HEADER, ["a,y,1", "b,z,1"])
     done(made.run(workflow))
     assert [("a", "y", 2), ("b", "y", 1)] == made.rows("once", "key", "part", "n")
+
+
+@pytest.mark.parametrize(("keep", "expected"), [("first", ["1", "3"]), ("last", ["2"])])
+def test_of_rows_without_ids_what_they_say_decides_also_in_lists(made: Made, keep: str, expected: list[str]):
+    def listed(events: pl.LazyFrame) -> pl.LazyFrame:
+        return events.group_by("key", "part").agg(values=pl.col("value").sort())
+
+    workflow = made.workflow()
+    made.source(workflow, "events")
+    workflow.add_task("listed", listed, ["events"])
+    latest: dict[str, Any] = {"deduplicate": {"key": ["key"], "keep": keep}}
+    workflow.add_task("latest", lambda listed: listed.select("key", "values"), ["listed"], **latest)
+    made.csv("events/1.csv", HEADER, ["a,y,2", "a,z,1"])
+    done(made.run(workflow))
+    made.csv("events/2.csv", HEADER, ["a,z,3"])
+    done(made.run(workflow))
+    found = made.rows("latest", "key", "values")
+    done(made.run(workflow, incremental=False))
+    assert [("a", expected)] == found == made.rows("latest", "key", "values")
+
+
+def by_both(events: pl.LazyFrame, parts: pl.LazyFrame) -> pl.LazyFrame:
+    return events.group_by("key", "part").agg(n=pl.len()).join(parts, on="part")
+
+
+def beside(events: pl.LazyFrame, parts: pl.LazyFrame) -> pl.LazyFrame:
+    return events.select("key", "part", n=1).join(parts, on="part")
+
+
+@pytest.mark.parametrize(("function", "part"), [(by_both, "p0"), (beside, "p9")])
+def test_of_rows_that_a_function_gives_in_no_order_ids_decide_and_then_what_they_say(
+    made: Made, function: Any, part: str
+):
+    workflow = made.workflow()
+    made.source(workflow, "events")
+    made.source(workflow, "parts")
+    workflow.add_task("once", function, ["events", "parts"], deduplicate={"key": ["key"]})
+    parts = [f"p{number}" for number in range(9, -1, -1)]
+    made.csv("events/1.csv", HEADER, [f"k{key},{name},0" for name in parts for key in range(90)])
+    made.csv("parts/1.csv", "part,x", [f"{name},{x}" for name in parts for x in (3, 1, 2)])
+    done(made.run(workflow))
+    assert {(part, 1, "1")} == set(made.rows("once", "part", "n", "x"))
+    assert 90 == made.frame("once").height

@@ -89,31 +89,80 @@ def by_part(made: Made, function: Function, **options: Any) -> Workflow:
     return workflow
 
 
-def test_an_order_that_no_row_ids_tell_is_none_to_go_by(made: Made):
-    how = done(made.run(by_part(made, WAYS["unique_first"]))).stage("found").how
-    assert how is not None
-    assert (
-        "full",
-        "unique(keep='first') looks at the order of rows, and those of kept carry no row ids that tell it: sort them by "
-        "something first",
-    ) == (how.kind, how.why)
+IN_NO_ORDER = "rows of kept carry no row ids, and a table has no order: they are given here by the values of their columns; sort them in found"
 
 
-def test_rows_that_a_function_sorts_need_no_ids(made: Made):
-    how = done(made.run(by_part(made, lambda kept: kept.sort("part").unique("key", keep="last")))).stage("found").how
+def test_rows_without_ids_are_ordered_by_what_they_say_and_that_is_told(made: Made):
+    report = done(made.run(by_part(made, WAYS["unique_first"]))).stage("found")
+    assert report.how is not None
+    assert ("partition", (IN_NO_ORDER,)) == (report.how.kind, report.notes)
+    assert [("a", "y", "1"), ("b", "y", "2")] == told(made, "found")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda kept: kept.sort("part").unique("key", keep="last"), lambda kept: kept.group_by("key").agg(c.value.max())],
+)
+def test_nothing_is_told_where_a_function_sorts_rows_or_does_not_look_at_their_order(made: Made, function: Function):
+    report = done(made.run(by_part(made, function))).stage("found")
+    assert report.how is not None
+    assert ("partition", ()) == (report.how.kind, report.notes)
+
+
+def grouped_again(kept: pl.LazyFrame) -> pl.LazyFrame:
+    return kept.group_by("key", "part").agg(c.value.max()).unique("key", keep="first")
+
+
+LEFT_OPEN = "unique(keep='first') looks at the order of rows, which group_by() without maintain_order leaves open"
+
+
+def test_an_order_that_an_operation_leaves_open_is_none_to_go_by(made: Made):
+    how = done(made.run(by_part(made, grouped_again))).stage("found").how
     assert how is not None
-    assert "partition" == how.kind
-    assert [("a", "z", "3"), ("b", "y", "2")] == told(made, "found")
+    assert ("full", LEFT_OPEN) == (how.kind, how.why)
 
 
 def test_what_is_declared_is_taken_on_trust_and_said(made: Made):
-    report = done(made.run(by_part(made, WAYS["unique_first"], incremental={"by": ["key"]}))).stage("found")
+    report = done(made.run(by_part(made, grouped_again, incremental={"by": ["key"]}))).stage("found")
     assert report.how is not None
     assert "partition" == report.how.kind
-    assert [
-        "that increments are safe is declared and not proven: unique(keep='first') looks at the order of rows, and those "
-        "of kept carry no row ids that tell it: sort them by something first"
-    ] == [note for note in report.notes if note.startswith("that increments")]
+    assert (f"that increments are safe is declared and not proven: {LEFT_OPEN}",) == report.notes
+
+
+def parted(events: pl.LazyFrame) -> pl.LazyFrame:
+    return events.with_columns(c.value.str.split("|")).explode("value")
+
+
+def meeting(events: pl.LazyFrame, grouped: pl.LazyFrame) -> pl.LazyFrame:
+    return events.select("part").join(grouped, on="part", how="inner", maintain_order="left_right")
+
+
+@pytest.mark.parametrize("updates", ["copy_on_write", "merge_on_read"])
+def test_rows_of_one_id_keep_their_order_where_a_row_became_many_and_else_are_ordered_by_what_they_say(
+    made: Made, updates: str
+):
+    workflow = made.workflow()
+    made.source(workflow, "events")
+    storage = {"updates": updates}
+    workflow.add_task("parted", parted, ["events"], storage=storage)
+    workflow.add_task("grouped", lambda events: events.group_by("key", "part").agg(c.value.max()), ["events"])
+    workflow.add_task("meeting", meeting, ["events", "grouped"], storage=storage)
+    workflow.add_task("first_of_many", lambda parted: parted.unique("key", keep="first"), ["parted"])
+    workflow.add_task("first_met", lambda meeting: meeting.unique("part", keep="first"), ["meeting"])
+    for number, rows in enumerate((["b,y,9|1", "a,y,5"], ["c,z,8|2|3", "d,y,7"], ["b,z,4|6", "0,y,1"])):
+        made.csv(f"events/{number}.csv", HEADER, rows)
+        done(made.run(workflow))
+    made.csv("events/1.csv", HEADER, ["c,z,8|2|3", "d,y,70"])
+    done(made.run(workflow))
+
+    found = {table: told(made, table) for table in ("first_of_many", "first_met")}
+
+    assert [("0", "y", "1"), ("a", "y", "5"), ("b", "y", "9"), ("c", "z", "8"), ("d", "y", "70")] == found[
+        "first_of_many"
+    ]
+    assert [("y", "0", "1"), ("z", "b", "4|6")] == found["first_met"]
+    done(made.run(workflow, incremental=False))
+    assert found == {table: told(made, table) for table in found}
 
 
 def test_that_a_sort_is_lost_on_the_next_stage_is_told(made: Made):

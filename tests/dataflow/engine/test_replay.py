@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -486,3 +487,18 @@ def test_a_replay_that_cannot_be_finished_says_where_its_rows_are(made: Made):
     assert [(5,)] == made.rows("clean", "amount")
     done(made.run(workflow, incremental=False))
     assert [(-1,)] == made.rows("clean__quarantine", "amount")
+
+
+@pytest.mark.parametrize("damage", ["removed", "replaced"])
+def test_nothing_is_sent_where_the_table_is_gone_or_another_one(made: Made, damage: str):
+    deliver(made, 1, 5, -1)
+    done(made.run(gated(made)))
+    name = edited(made, amount=pl.lit(50))
+    shutil.rmtree(made.lake / "clean")
+    if damage == "replaced":
+        pl.DataFrame({"month": ["1"]}).write_delta(str(made.lake / "clean"))
+
+    said = failed(replay(gated(made), edited=name), "clean")
+
+    assert "table.py rebuild" in said
+    assert 1 == made.frame("clean__quarantine").height

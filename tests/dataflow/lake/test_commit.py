@@ -14,8 +14,9 @@ from deltalake.exceptions import CommitFailedError
 
 from dataflow.errors import CommitConflict, LakeCorrupt, LeaseLost, SchemaConflict
 from dataflow.lake import commit
-from dataflow.lake.commit import Lock, TableChange, fence, publish_change
+from dataflow.lake.commit import TableChange, fence, publish_change
 from dataflow.lake.lake import Lake
+from dataflow.lake.lock import Lock
 from dataflow.lake.owner import owner_of
 from tests.dataflow.lake.tables import LOCK, change, paths, put, values
 
@@ -476,3 +477,13 @@ def test_a_change_that_follows_another_transaction_than_it_says_is_a_conflict(la
     assert [1] == values(lake)
     publish_change(lake, second.model_copy(update={"after": 3}), LOCK)
     assert [1, 1, 2] == values(lake)
+
+
+def test_whoever_opens_a_table_reads_few_commits(lake: Lake) -> None:
+    for number in range(1, 25):
+        put(lake, frame(number), seq=number, run_id=f"r{number}")
+
+    since, until = lake.log("t").checkpoint()[0], lake.open("t").version()
+    assert 23 == until
+    assert until - since < 20
+    assert list(range(1, 25)) == values(lake)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from datetime import date
+import re
+import shutil
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -28,6 +30,27 @@ def log(lake: Lake, version: int) -> Path:
 
 
 # ---------------------------------------------------------------- tables
+
+
+def test_what_is_published_looked_up_and_read_is_told_to_be_one_table(lake: Lake) -> None:
+    first, second = put(lake, month("1", 1), seq=1), put(lake, month("1", 2), seq=2, run_id="r2", unit="b")
+    assert (lake.head("t"), lake.snapshot(first).version, lake.snapshot(second).version) == (second, first, second)
+    shutil.rmtree(lake.path("t"))
+    again = put(lake, month("1", 1), seq=1)
+    older = first.model_copy(update={"table_id": ""})
+
+    assert (0, 0, True, False) == (first.version, again.version, first.is_of(second), again.is_of(first))
+    assert (True, True) == (older.is_of(again), again.is_of(older))
+
+
+def test_a_log_need_not_tell_when_its_table_was_made(lake: Lake) -> None:
+    version = put(lake, month("1", 1))
+    told = lake.snapshot(version).began_at
+    assert told is not None
+    assert abs(datetime.now(UTC) - told) < timedelta(minutes=1)
+    log(lake, 0).write_text(re.sub(r'"createdTime":\d+,?', "", log(lake, 0).read_text()))
+
+    assert lake.snapshot(version).began_at is None
 
 
 def test_a_lake_travels_to_workers(lake: Lake) -> None:

@@ -18,10 +18,11 @@ import pytest
 
 from dataflow.errors import CommitConflict, LeaseHeld, LeaseLost
 from dataflow.lake import lease as lease_module
-from dataflow.lake.commit import Lock, publish_change
+from dataflow.lake.commit import publish_change
 from dataflow.lake.journal import Entry, Journal
 from dataflow.lake.lake import Lake
 from dataflow.lake.lease import acquire, alive, read_state
+from dataflow.lake.lock import Lock
 from dataflow.lake.state import Intent, Lease, Outputs, Released
 from dataflow.model import RowCounts, TableVersion
 from tests.dataflow.lake.journals import take_and_keep

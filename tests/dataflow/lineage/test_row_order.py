@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -15,11 +16,15 @@ B = pl.Schema({"k": pl.Int64(), "r": pl.Float64()})
 Function = Callable[[pl.LazyFrame, pl.LazyFrame], object]
 c = pl.col
 FIRST = "unique(keep='first') looks at the order of rows, which {} leaves open"
-NAMELESS = "{} looks at the order of rows, and those of a carry no row ids that tell it: sort them by something first"
 
 
-def shown(function: Function, lasting: tuple[str, ...] = ("a", "b")) -> Locality:
-    return locality(function, {"a": A, "b": B}, lasting)
+def shown(function: Function) -> Locality:
+    return locality(function, {"a": A, "b": B})
+
+
+def asked(function: Function) -> RowOrder:
+    """What a function has to do with the order of its inputs' rows, whatever becomes of its own."""
+    return replace(shown(function).order, is_open=False)
 
 
 INDIFFERENT: dict[str, Function] = {
@@ -41,59 +46,40 @@ INDIFFERENT: dict[str, Function] = {
 
 @pytest.mark.parametrize("name", INDIFFERENT)
 def test_functions_that_do_not_look_at_the_order_of_rows(name: str):
-    assert RowOrder() == shown(INDIFFERENT[name], lasting=()).order
+    assert RowOrder() == asked(INDIFFERENT[name])
 
 
-LOOKING: dict[str, tuple[Function, str]] = {
-    "first of a key": (lambda a, b: a.unique("k", keep="first"), "unique(keep='first')"),
-    "last of a key": (lambda a, b: a.unique("k", keep="last"), "unique(keep='last')"),
-    "first": (lambda a, b: a.group_by("k").agg(c.s.first()), "first()"),
-    "last not null": (lambda a, b: a.group_by("k").agg(c.s.drop_nulls().last()), "last()"),
-    "list": (lambda a, b: a.group_by("k").agg(c.s), "implode()"),
-    "head": (lambda a, b: a.group_by("k").agg(c.f.head(2).sum()), "slice()"),
-    "nth": (lambda a, b: a.group_by("k").agg(c.f.get(0)), "gather()"),
-    "text": (lambda a, b: a.group_by("k").agg(c.s.str.join()), "concat_vertical()"),
-    "ordinal": (lambda a, b: a.with_columns(x=c.f.rank("ordinal").over("k")), "rank()"),
-    "running": (lambda a, b: a.with_columns(x=c.f.cum_sum().over("k")), "cum_sum()"),
-    "rolling": (lambda a, b: a.with_columns(x=c.f.rolling_mean(3).over("k")), "mean()"),
-    "lists beside": (
-        lambda a, b: a.with_columns(x=c.f.over("k", mapping_strategy="join")),
-        "over(mapping_strategy='join')",
+LOOKING: dict[str, Function] = {
+    "first of a key": lambda a, b: a.unique("k", keep="first"),
+    "last of a key": lambda a, b: a.unique("k", keep="last"),
+    "first": lambda a, b: a.group_by("k").agg(c.s.first()),
+    "last not null": lambda a, b: a.group_by("k").agg(c.s.drop_nulls().last()),
+    "list": lambda a, b: a.group_by("k").agg(c.s),
+    "head": lambda a, b: a.group_by("k").agg(c.f.head(2).sum()),
+    "nth": lambda a, b: a.group_by("k").agg(c.f.get(0)),
+    "text": lambda a, b: a.group_by("k").agg(c.s.str.join()),
+    "ordinal": lambda a, b: a.with_columns(x=c.f.rank("ordinal").over("k")),
+    "running": lambda a, b: a.with_columns(x=c.f.cum_sum().over("k")),
+    "rolling": lambda a, b: a.with_columns(x=c.f.rolling_mean(3).over("k")),
+    "lists beside": lambda a, b: a.with_columns(x=c.f.over("k", mapping_strategy="join")),
+    "sorted by a shift": lambda a, b: a.group_by("k").agg(x=c.f.sort_by(c.f.shift()).first()),
+    "sorted by the key": lambda a, b: a.sort("k", maintain_order=True).unique("k", keep="last"),
+    "sorted by the key, renamed": lambda a, b: (
+        a.sort("k", maintain_order=True).with_columns(j=c.k).group_by("j").agg(c.s.first())
     ),
-    "sorted by a shift": (lambda a, b: a.group_by("k").agg(x=c.f.sort_by(c.f.shift()).first()), "shift()"),
-    "sorted by the key": (
-        lambda a, b: a.sort("k", maintain_order=True).unique("k", keep="last"),
-        "unique(keep='last')",
-    ),
-    "sorted by the key, renamed": (
-        lambda a, b: a.sort("k", maintain_order=True).with_columns(j=c.k).group_by("j").agg(c.s.first()),
-        "first()",
-    ),
-    "in the input beside": (lambda a, b: b.join(a.unique("k", keep="first"), on="k"), "unique(keep='first')"),
-    "stacked": (
-        lambda a, b: pl.concat([a.select("k", "f"), b.rename({"r": "f"})]).unique("k", keep="last"),
-        "unique(keep='last')",
-    ),
-    "joined in order": (
-        lambda a, b: a.join(b, on="k", maintain_order="left").unique("k", keep="first"),
-        "unique(keep='first')",
-    ),
-    "grouped in order": (
-        lambda a, b: a.group_by("k", "s", maintain_order=True).agg(c.f.sum()).unique("k", keep="first"),
-        "unique(keep='first')",
-    ),
-    "once in order": (
-        lambda a, b: a.unique("s", maintain_order=True).unique("k", keep="first"),
-        "unique(keep='first')",
-    ),
+    "in the input beside": lambda a, b: b.join(a.unique("k", keep="first"), on="k"),
+    "stacked": lambda a, b: pl.concat([a.select("k", "f"), b.rename({"r": "f"})]).unique("k", keep="last"),
+    "joined in order": lambda a, b: a.join(b, on="k", maintain_order="left").unique("k", keep="first"),
+    "grouped in order": lambda a, b: a.group_by("k", "s", maintain_order=True).agg(c.f.sum()).unique("k", keep="first"),
+    "once in order": lambda a, b: a.unique("s", maintain_order=True).unique("k", keep="first"),
 }
+OF_BOTH = ("stacked", "joined in order")
 
 
 @pytest.mark.parametrize("name", LOOKING)
-def test_the_order_of_rows_is_relied_upon_where_it_lasts(name: str):
-    function, what = LOOKING[name]
-    assert RowOrder(matters=True) == shown(function).order
-    assert RowOrder(matters=True, reason=NAMELESS.format(what)) == shown(function, lasting=("b",)).order
+def test_the_order_of_rows_is_relied_upon(name: str):
+    inputs = frozenset({"a", "b"} if name in OF_BOTH else {"a"})
+    assert RowOrder(of=inputs, unsorted=inputs) == asked(LOOKING[name])
 
 
 BY_WHAT_IS_LEFT: dict[str, Function] = {
@@ -105,7 +91,7 @@ BY_WHAT_IS_LEFT: dict[str, Function] = {
 
 @pytest.mark.parametrize("name", BY_WHAT_IS_LEFT)
 def test_where_rows_are_sorted_alike_their_order_matters_and_is_not_asked_for(name: str):
-    assert RowOrder(matters=True) == shown(BY_WHAT_IS_LEFT[name], lasting=()).order
+    assert RowOrder(of=frozenset({"a"})) == asked(BY_WHAT_IS_LEFT[name])
 
 
 LEFT_OPEN: dict[str, tuple[Function, str]] = {
@@ -134,6 +120,14 @@ def test_an_order_that_an_operation_leaves_open_is_none(name: str):
 
 
 def test_what_cannot_be_proven_otherwise_is_told_to_look_at_the_order_too():
-    assert shown(lambda a, b: a.head(3)).order.matters
-    assert shown(lambda a, b: a.with_row_index()).order.matters
-    assert RowOrder() == shown(lambda a, b: a.map_batches(lambda frame: frame)).order
+    a, both = frozenset({"a"}), frozenset({"a", "b"})
+    assert RowOrder(of=a, unsorted=a) == asked(lambda a, b: a.head(3))
+    assert RowOrder(of=a, unsorted=a) == asked(lambda a, b: a.with_row_index())
+    assert RowOrder(of=both) == asked(lambda a, b: a.map_batches(lambda frame: frame))
+
+
+def test_whether_a_result_lies_as_its_input_lay():
+    as_it_lay: list[Function] = [lambda a, b: a.explode("l"), lambda a, b: a.join(b, on="k", maintain_order="left")]
+    assert [False, False] == [shown(function).order.is_open for function in as_it_lay]
+    left_open: list[Function] = [lambda a, b: a.join(b, on="k"), lambda a, b: a.sort("f"), lambda a, b: a.unique("k")]
+    assert [True, True, True] == [shown(function).order.is_open for function in left_open]
