@@ -114,7 +114,8 @@ class Follower:
                 self.execute,
                 runner=self.runner,
                 as_json=self.as_json,
-                opening=new,
+                # The lines of a night are found by the clock; those of a run count its seconds.
+                opening=f"{new} ({datetime.now():%Y-%m-%d %H:%M:%S})" if new else None,
                 listen=self._listen,
             )
         except DataFlowError as error:

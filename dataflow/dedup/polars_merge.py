@@ -169,7 +169,8 @@ class _Batch:
 
     def met(self, table: pl.LazyFrame, lost: pl.DataFrame) -> pl.DataFrame:
         """The rows but those ``lost`` whose key the table has, with the number of that row, and ``REASON`` where they give way to it."""
-        self._known = self._known.join(lost, on=PLACE, how="anti")
+        if lost.height:
+            self._known = self._known.join(lost, on=PLACE, how="anti")
         met = self._known.join(self._near(table), on=list(self.key)).with_columns(self._ranking.by_order())
         _check_once(met, self.key)
         tied = met.filter(pl.col(REASON) == "")

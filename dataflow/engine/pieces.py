@@ -84,14 +84,18 @@ def _new_rows(job: StageJob, diff: TableDiff) -> Piece:
     first = job.stage.inputs[0]
     if diff.grew:
         return Piece({**_whole(job), first: arrived(job, first, diff.came)}, diff.rows_came)
-    left = rows_that_left(job.lake, diff, [ROW_ID]).unique().collect()
+    ids = rows_that_left(job.lake, diff, [ROW_ID])
+    left = (ids if job.single_ids else ids.unique()).collect()
     same = _came_back(job, diff, left)
-    differ = left.join(same, on=ROW_ID, how="anti")
-    new = arrived(job, first, diff.came).join(same.lazy(), on=ROW_ID, how="anti", maintain_order="left")
-    stay = _files_with(job, diff, differ)
-    others = arrived(job, first, stay).join(differ.lazy(), on=ROW_ID, how="semi", maintain_order="left")
-    rows = pl.concat([others, new]) if stay else new
-    return Piece({**_whole(job), first: rows}, _height(rows), differ)
+    new, differ, rows = arrived(job, first, diff.came), left, diff.rows_came
+    if same.height:
+        differ = left.join(same, on=ROW_ID, how="anti")
+        new = new.join(same.lazy(), on=ROW_ID, how="anti", maintain_order="left")
+        rows = _height(new)
+    if stay := _files_with(job, diff, differ):
+        others = arrived(job, first, stay).join(differ.lazy(), on=ROW_ID, how="semi", maintain_order="left")
+        new, rows = pl.concat([others, new]), rows + _height(others)
+    return Piece({**_whole(job), first: new}, rows, differ)
 
 
 def _came_back(job: StageJob, diff: TableDiff, left: pl.DataFrame) -> pl.DataFrame:
