@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,7 @@ from dataflow.engine.job import StageJob
 from dataflow.lake.errors import storage_errors
 from dataflow.lake.filesystem import names_in
 from dataflow.lake.lake import Lake
-from dataflow.quality.data_docs import MOST, build_data_docs, newest
+from dataflow.quality.data_docs import build_data_docs, newest, outdated
 
 FOLDER = "_quality"
 _SITE, _RESULTS = "data_docs", "results"
@@ -38,7 +37,7 @@ def update_docs(lake: Lake, pipeline: str) -> str:
     with storage_errors(lake.uri):
         names = _listed(lake, pipeline)
         build_data_docs(_results(lake, names, newest(site, lake.fs)), site, lake.fs)
-        for name in _outdated(names):
+        for name in outdated(names, _stage_of):
             lake.fs.rm_file(name)
     return f"{lake.uri}/{FOLDER}/{pipeline}/{_SITE}/index.html"
 
@@ -49,14 +48,9 @@ def _listed(lake: Lake, pipeline: str) -> list[str]:
     return [f"{folder}/{name}" for name in sorted(names_in(lake.fs, folder))] if lake.fs.exists(folder) else []
 
 
-def _outdated(names: Sequence[str]) -> Iterator[str]:
-    """Results that have no page any more."""
-    told = Counter[str]()
-    for name in reversed(names):
-        stage = name.rsplit("/", 1)[-1].split("-", 1)[1].split(".", 1)[0]
-        told[stage] += 1
-        if told[stage] > MOST:
-            yield name
+def _stage_of(name: str) -> str:
+    """Whose result it is; of what somebody else has put there, nobody's."""
+    return name.rsplit("/", 1)[-1].partition("-")[2].partition(".")[0]
 
 
 def _results(

@@ -53,17 +53,17 @@ class Writing:
         self, frame: pl.LazyFrame, table: str | None = None, role: FileRole = "new", unit: Unit | None = None
     ) -> None:
         """Stage ``frame`` in the stage's table or in ``table``."""
-        self._sink(frame, self.job.target(unit or self.planned.unit, table, role))
+        self.sinks.append(self._begin(frame, self.job.target(unit or self.planned.unit, table, role)))
 
-    def _sink(self, frame: pl.LazyFrame, target: Target) -> None:
+    def _begin(self, frame: pl.LazyFrame, target: Target) -> Sink:
         role = target.role
         nth = self._writes[target.table, role]
         self._writes[target.table, role] += 1
         sink = stage(self.job.lake, frame, replace(target, nth=nth))
-        self.sinks.append(sink)
         self._begun.append(sink)
         if role != "carried":
             self.schemas[sink.target.table] = sink.table_schema
+        return sink
 
     def sink_later(
         self, frame: pl.LazyFrame, table: str, role: FileRole = "side", needed: Callable[[], bool] = lambda: True
@@ -72,15 +72,14 @@ class Writing:
 
         Of rows that two plans of one pass share, Polars keeps in memory what the slower has not taken yet.
         """
-        self.sink(frame, table, role)
-        self._later.append((self.sinks.pop(), needed))
+        self._later.append((self._begin(frame, self.job.target(self.planned.unit, table, role)), needed))
 
     def written_down(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """``frame`` from files that are forgotten later, so that it is computed once however often it is read."""
         assert self._scratch is None
         # In one file: in one for each partition the rows would not come back in the order of their arrival.
-        self._sink(frame, replace(self.job.target(self.planned.unit), partition_by=()))
-        self._scratch = self.sinks[-1]
+        self._scratch = self._begin(frame, replace(self.job.target(self.planned.unit), partition_by=()))
+        self.sinks.append(self._scratch)
         self.collect()
         files = [file for file in self.files if file.role == "new"]
         self.files = [file for file in self.files if file.role != "new"]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec  # pyright: ignore[reportMissingTypeStubs]
 
 from dataflow.model import digest
 from dataflow.quality.data_docs.results import summary
 
+T = TypeVar("T")
 _INDEX = "index.json"
 _BATCHES = "batches"
 MOST = 200
@@ -50,24 +51,25 @@ def build_data_docs(
         new[page] = batch_page(stage, batch_id, at, result).encode()
         known[page] = {"stage": stage, "batch_id": batch_id, "judged_at": at, "page": page, **summary(result)}
     if new:
-        listed = _latest(known)
+        # Of one second, those come later that were added later.
+        in_order = sorted(known.values(), key=lambda batch: str(batch["judged_at"]))
+        old = {batch["page"] for batch in outdated(in_order, lambda batch: str(batch["stage"]))}
+        listed = {batch["page"]: batch for batch in in_order if batch["page"] not in old}
         _write(fs, folder, {**_assets(), **new, **_index(listed)})
-        for page in known.keys() - listed.keys():
+        for page in old:
             with suppress(FileNotFoundError):
                 fs.rm_file(f"{folder}/{page}")
     return len(new)
 
 
-def _latest(known: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The newest batches of each stage."""
-    told, listed = Counter[str](), list[tuple[str, dict[str, Any]]]()
-    # Of one second, those come later that were added later.
-    in_order = sorted(known.items(), key=lambda each: str(each[1]["judged_at"]))
-    for page, batch in reversed(in_order):
-        told[batch["stage"]] += 1
-        if told[batch["stage"]] <= MOST:
-            listed.append((page, batch))
-    return dict(reversed(listed))
+def outdated(batches: Sequence[T], stage_of: Callable[[T], str]) -> list[T]:
+    """Of batches in the order in which they were judged, those that came before the newest ``MOST`` of their stage."""
+    told, found = Counter[str](), list[T]()
+    for batch in reversed(batches):
+        told[stage_of(batch)] += 1
+        if told[stage_of(batch)] > MOST:
+            found.append(batch)
+    return found
 
 
 def newest(folder: str, fs: Any = None) -> datetime | None:

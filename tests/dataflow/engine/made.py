@@ -26,10 +26,12 @@ class Made:
 
     root: Path
     events: list[Event] = field(default_factory=list)
+    folder: str = "lake"
+    """Where the lake is; in another one, the same input comes to another lake."""
 
     @property
     def lake(self) -> Path:
-        return self.root / "lake"
+        return self.root / self.folder
 
     def csv(self, name: str, header: str, rows: Iterable[str]) -> Path:
         """Write a file of a source; a second time, it is a corrected one."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -41,15 +39,8 @@ def ranked(labelled: pl.LazyFrame) -> pl.LazyFrame:
     return labelled.with_columns(rank=pl.col("amount").rank("dense").over("shelf"))
 
 
-@dataclass
 class Shelves(Made):
     """Deliveries of sales."""
-
-    folder: str = "lake"
-
-    @property
-    def lake(self) -> Path:
-        return self.root / self.folder
 
     def deliver(self, number: int, rows: list[str]) -> None:
         self.csv(f"sales/{number:03d}.csv", HEADER, rows)

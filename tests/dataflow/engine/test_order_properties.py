@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -84,15 +83,8 @@ WAYS: dict[str, Callable[..., pl.LazyFrame]] = {
 }
 
 
-@dataclass
 class Groups(Made):
     """Events, tables that are made of them without row ids, and functions that look at the order of these."""
-
-    folder: str = "lake"
-
-    @property
-    def lake(self) -> Path:
-        return self.root / self.folder
 
     def pipeline(self, updates: str) -> Workflow:
         workflow = self.workflow()
